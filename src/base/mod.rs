@@ -1,0 +1,6 @@
+//! The ground floor: tensors, BLAS, threads, random streams. Knows nothing of nets or pictures.
+
+pub mod blas;
+pub mod parallel;
+pub mod rng;
+pub mod tensor;

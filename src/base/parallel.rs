@@ -1,0 +1,80 @@
+//! The thread policy: rayon's pool is ours, BLAS runs on the thread that calls it.
+//!
+//! Work is cut by sizes that depend on the problem alone, never on the number of threads, so that results are the same
+//! bytes on one thread and on many.
+
+use rayon::prelude::*;
+
+/// Fixes the size of the thread pool for the whole process; `None` leaves it to `RAYON_NUM_THREADS` or the cores.
+/// Only the first call of a process has an effect; returns the number of threads in use.
+pub fn configure(threads: Option<usize>) -> usize {
+    if let Some(threads) = threads {
+        // An error says that the pool already exists, which the returned count shows.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+    rayon::current_num_threads()
+}
+
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Runs `task(0..count)` on the pool, in no particular order.
+pub fn for_each_index(count: usize, task: impl Fn(usize) + Sync + Send) {
+    match count {
+        0 => {}
+        1 => task(0),
+        _ => (0..count).into_par_iter().with_max_len(1).for_each(task),
+    }
+}
+
+/// Runs `task(i, chunk)` for consecutive chunks of `chunk_len` elements (the last may be shorter).
+pub fn for_each_chunk_mut<T: Send>(data: &mut [T], chunk_len: usize, task: impl Fn(usize, &mut [T]) + Sync + Send) {
+    if data.len() <= chunk_len {
+        if !data.is_empty() {
+            task(0, data);
+        }
+        return;
+    }
+    data.par_chunks_mut(chunk_len.max(1)).with_max_len(1).enumerate().for_each(|(i, chunk)| task(i, chunk));
+}
+
+/// A sum in `f64` over chunks of a fixed length, added up in order: the same for any number of threads.
+pub fn sum_of<T: Sync>(data: &[T], value: impl Fn(&T) -> f64 + Sync + Send) -> f64 {
+    const CHUNK: usize = 1 << 14;
+    if data.len() <= CHUNK {
+        return data.iter().map(value).sum();
+    }
+    let partial: Vec<f64> = data.par_chunks(CHUNK).map(|chunk| chunk.iter().map(&value).sum()).collect();
+    partial.iter().sum()
+}
+
+/// Runs `body` on the pool, so that the parallel loops inside it neither allocate nor wake a sleeping thread twice.
+pub fn install<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| body())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn every_index_and_chunk_is_visited_once() {
+        let seen: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+        for_each_index(100, |i| {
+            seen[i].fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(seen.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        let mut data = vec![0usize; 1000];
+        for_each_chunk_mut(&mut data, 7, |i, chunk| chunk.iter_mut().for_each(|x| *x += i + 1));
+        assert_eq!(data[0], 1);
+        assert_eq!(data[999], 1000 / 7 + 1);
+    }
+
+    #[test]
+    fn a_long_sum_is_exact_where_f64_is() {
+        let data = vec![1u8; 100_000];
+        assert_eq!(sum_of(&data, |&x| f64::from(x)), 100_000.0);
+    }
+}

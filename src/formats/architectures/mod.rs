@@ -1,0 +1,1 @@
+//! Graphs of well-known architectures, given a source of parameters.

@@ -1,0 +1,4 @@
+//! Nets from files: bytes to [`crate::nn::graph::Graph`].
+
+pub mod architectures;
+pub mod native;

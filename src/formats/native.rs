@@ -1,0 +1,1 @@
+//! Oneiric's own net files: safetensors with the graph in the metadata.

@@ -1,0 +1,300 @@
+//! The one intermediate representation of a net: a directed acyclic graph of named nodes, named parameters, the
+//! preprocessing of pictures, and class labels. Importers build it, plans run it; all validation is here.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ops::{Input, Op, OpError, Operator};
+use crate::base::tensor::Shape;
+
+/// The index of a node; inputs of a node always have smaller ones.
+pub type NodeId = usize;
+
+/// A named operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub name: String,
+    #[serde(flatten)]
+    pub op: Op,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<NodeId>,
+    /// Names in [`Graph::params`], in the order that the op documents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<String>,
+}
+
+/// A named array of weights, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Param {
+    pub shape: Vec<usize>,
+    pub data: Arc<[f32]>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelOrder {
+    #[default]
+    Rgb,
+    Bgr,
+    Gray,
+}
+
+/// How a picture becomes the net's input: channel `c` of pixel value `p` in 0–255 becomes `(p − mean[c]) · scale[c]`,
+/// with channels, means and scales in the net's own `order`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preprocess {
+    pub order: ChannelOrder,
+    pub mean: Vec<f32>,
+    pub scale: Vec<f32>,
+}
+
+/// A whole net.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    name: String,
+    nodes: Vec<Node>,
+    params: BTreeMap<String, Param>,
+    preprocess: Preprocess,
+    labels: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum GraphError {
+    #[error("node `{node}` {source}")]
+    Node { node: String, source: OpError },
+    #[error("two nodes are named `{0}`")]
+    DuplicateNode(String),
+    #[error("node `{node}` takes input number {input}, which does not come before it")]
+    BadInput { node: String, input: usize },
+    #[error("node `{node}` needs the parameter `{param}`, which is missing")]
+    MissingParam { node: String, param: String },
+    #[error("parameter `{param}` has {got} values, but its shape {shape:?} holds {expected}")]
+    ParamLength { param: String, shape: Vec<usize>, expected: usize, got: usize },
+    #[error("the net must have exactly one input, as its first node")]
+    NoSingleInput,
+    #[error("preprocessing has {got} {what}, but the net's input has {channels} channels")]
+    Preprocess { what: &'static str, got: usize, channels: usize },
+    #[error("the net takes pictures of {expected} channels, not {got}")]
+    InputChannels { expected: usize, got: usize },
+    #[error("there is no layer `{name}`; the nearest names are {}", .nearest.join(", "))]
+    UnknownLayer { name: String, nearest: Vec<String> },
+}
+
+impl Graph {
+    /// Checks a net whole: names, edges, parameters, and the shapes at its own input size.
+    pub fn new(
+        name: impl Into<String>,
+        nodes: Vec<Node>,
+        params: BTreeMap<String, Param>,
+        preprocess: Preprocess,
+        labels: Vec<String>,
+    ) -> Result<Self, GraphError> {
+        let graph = Self { name: name.into(), nodes, params, preprocess, labels };
+        graph.check_names_and_edges()?;
+        graph.check_params()?;
+        let channels = graph.input().channels;
+        let (order, mean, scale) = (graph.preprocess.order, &graph.preprocess.mean, &graph.preprocess.scale);
+        let colours = if order == ChannelOrder::Gray { 1 } else { 3 };
+        for (what, got) in [("colour channels", colours), ("means", mean.len()), ("scales", scale.len())] {
+            if got != channels {
+                return Err(GraphError::Preprocess { what, got, channels });
+            }
+        }
+        graph.shapes(&graph.native_input_shape(1))?;
+        Ok(graph)
+    }
+
+    fn check_names_and_edges(&self) -> Result<(), GraphError> {
+        let mut names = HashSet::new();
+        for (id, node) in self.nodes.iter().enumerate() {
+            if !names.insert(node.name.as_str()) {
+                return Err(GraphError::DuplicateNode(node.name.clone()));
+            }
+            if let Some(&input) = node.inputs.iter().find(|&&input| input >= id) {
+                return Err(GraphError::BadInput { node: node.name.clone(), input });
+            }
+            if matches!(node.op, Op::Input(_)) != (id == 0) {
+                return Err(GraphError::NoSingleInput);
+            }
+        }
+        if self.nodes.is_empty() { Err(GraphError::NoSingleInput) } else { Ok(()) }
+    }
+
+    fn check_params(&self) -> Result<(), GraphError> {
+        for (name, param) in &self.params {
+            let expected = Shape::new(&param.shape).map(|shape| shape.len());
+            if expected != Some(param.data.len()) {
+                return Err(GraphError::ParamLength {
+                    param: name.clone(),
+                    shape: param.shape.clone(),
+                    expected: expected.unwrap_or(usize::MAX),
+                    got: param.data.len(),
+                });
+            }
+        }
+        for node in &self.nodes {
+            if let Some(param) = node.params.iter().find(|name| !self.params.contains_key(*name)) {
+                return Err(GraphError::MissingParam { node: node.name.clone(), param: param.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    pub fn params(&self) -> &BTreeMap<String, Param> {
+        &self.params
+    }
+
+    /// A node's parameters in the op's order.
+    pub fn params_of(&self, id: NodeId) -> impl Iterator<Item = &Param> {
+        self.nodes[id].params.iter().map(|name| &self.params[name])
+    }
+
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Class names in the order of the output's channels; empty when unknown.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    pub fn input(&self) -> &Input {
+        match &self.nodes[0].op {
+            Op::Input(input) => input,
+            _ => unreachable!("the first node of a checked graph is its input"),
+        }
+    }
+
+    /// The last node: class scores or probabilities.
+    pub fn output(&self) -> NodeId {
+        self.nodes.len() - 1
+    }
+
+    /// The node of class scores before any softmax.
+    pub fn logits(&self) -> NodeId {
+        let mut id = self.output();
+        while matches!(self.nodes[id].op, Op::Softmax(_) | Op::LogSoftmax(_)) {
+            id = self.nodes[id].inputs[0];
+        }
+        id
+    }
+
+    /// The input shape that the net was trained at.
+    pub fn native_input_shape(&self, batch: usize) -> Shape {
+        let Input { channels, size: [height, width] } = *self.input();
+        Shape::maps(batch, channels, height, width)
+    }
+
+    /// The output shape of every node for a given input.
+    pub fn shapes(&self, input: &Shape) -> Result<Vec<Shape>, GraphError> {
+        self.shapes_up_to(input, self.output())
+    }
+
+    /// The output shapes of nodes `0..=last`: ops behind `last` may refuse the input's size.
+    pub fn shapes_up_to(&self, input: &Shape, last: NodeId) -> Result<Vec<Shape>, GraphError> {
+        let expected = self.input().channels;
+        match input.as_maps() {
+            Some([_, channels, _, _]) if channels == expected => {}
+            Some([_, got, _, _]) => return Err(GraphError::InputChannels { expected, got }),
+            None => return Err(GraphError::InputChannels { expected, got: 0 }),
+        }
+        let mut shapes = vec![input.clone()];
+        for node in &self.nodes[1..=last] {
+            let inputs: Vec<&Shape> = node.inputs.iter().map(|&id| &shapes[id]).collect();
+            let params: Vec<&[usize]> = node.params.iter().map(|name| self.params[name].shape.as_slice()).collect();
+            let located = |source| GraphError::Node { node: node.name.clone(), source };
+            let shape = node.op.output_shape(&inputs, &params).map_err(located)?;
+            if Shape::new(shape.dims()).is_none() {
+                return Err(located(OpError::TooLarge));
+            }
+            shapes.push(shape);
+        }
+        Ok(shapes)
+    }
+
+    /// Which nodes must run for `targets`: they and all their ancestors.
+    pub fn needed_for(&self, targets: &[NodeId]) -> Vec<bool> {
+        let mut needed = vec![false; self.nodes.len()];
+        for &target in targets {
+            needed[target] = true;
+        }
+        for id in (0..self.nodes.len()).rev() {
+            if needed[id] {
+                for &input in &self.nodes[id].inputs {
+                    needed[input] = true;
+                }
+            }
+        }
+        needed
+    }
+
+    /// The node of that name, or the names that are most like it.
+    pub fn find(&self, name: &str) -> Result<NodeId, GraphError> {
+        if let Some(id) = self.nodes.iter().position(|node| node.name == name) {
+            return Ok(id);
+        }
+        let mut ranked: Vec<(f64, &str)> = self
+            .nodes
+            .iter()
+            .skip(1)
+            .map(|node| (strsim::jaro_winkler(&node.name.to_lowercase(), &name.to_lowercase()), node.name.as_str()))
+            .collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let nearest = ranked.iter().take(5).map(|&(_, name)| name.to_string()).collect();
+        Err(GraphError::UnknownLayer { name: name.to_string(), nearest })
+    }
+}
+
+/// Builds a graph node by node; errors surface in [`GraphBuilder::finish`].
+#[derive(Default)]
+pub struct GraphBuilder {
+    nodes: Vec<Node>,
+    params: BTreeMap<String, Param>,
+    by_name: HashMap<String, NodeId>,
+}
+
+impl GraphBuilder {
+    /// Starts a net that takes `channels` × `[height, width]` pictures.
+    pub fn new(input_name: &str, channels: usize, size: [usize; 2]) -> Self {
+        let mut builder = Self::default();
+        builder.add(input_name, Op::Input(Input { channels, size }), &[], &[]);
+        builder
+    }
+
+    pub const INPUT: NodeId = 0;
+
+    /// Adds a node; `params` name parameters given to [`GraphBuilder::param`].
+    pub fn add(&mut self, name: &str, op: Op, inputs: &[NodeId], params: &[&str]) -> NodeId {
+        let id = self.nodes.len();
+        let params = params.iter().map(|name| name.to_string()).collect();
+        self.nodes.push(Node { name: name.to_string(), op, inputs: inputs.to_vec(), params });
+        self.by_name.insert(name.to_string(), id);
+        id
+    }
+
+    pub fn param(&mut self, name: &str, shape: &[usize], data: impl Into<Arc<[f32]>>) {
+        self.params.insert(name.to_string(), Param { shape: shape.to_vec(), data: data.into() });
+    }
+
+    pub fn node_named(&self, name: &str) -> Option<NodeId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub fn finish(self, name: &str, preprocess: Preprocess, labels: Vec<String>) -> Result<Graph, GraphError> {
+        Graph::new(name, self.nodes, self.params, preprocess, labels)
+    }
+}

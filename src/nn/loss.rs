@@ -1,0 +1,1 @@
+//! Losses. See [`super::ops`] for the conventions.

@@ -1,0 +1,6 @@
+//! The engine: operations, the graph of a net, and the plans that run it.
+
+pub mod exec;
+pub mod graph;
+pub mod loss;
+pub mod ops;

@@ -1,0 +1,1 @@
+//! Test support: gradient checks by central differences in `f64`, and comparisons that a NaN fails.

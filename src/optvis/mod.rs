@@ -1,0 +1,1 @@
+//! Gradient ascent on inputs, taken apart.

@@ -1,0 +1,1 @@
+//! Where nets are found.

@@ -1,0 +1,1 @@
+//! Top classes of photos.

@@ -1,0 +1,1 @@
+//! Layers, shapes, parameters, cost.

@@ -1,0 +1,7 @@
+//! One Spec and one Job a feature.
+
+pub mod bench;
+pub mod catalogue;
+pub mod classify;
+pub mod dream;
+pub mod inspect;

@@ -230,3 +230,8 @@ pub(super) fn checked_total(lengths: impl Iterator<Item = usize>) -> Result<usiz
     }
     Ok(total)
 }
+
+/// The number of elements, none of the dimensions being 0.
+pub(super) fn checked_product(dims: &[usize]) -> Result<usize, OpError> {
+    shape_of(dims).map(|shape| shape.len())
+}

@@ -21,7 +21,7 @@ fn channels_of(shape: &Shape) -> usize {
 /// Writes the softmax of one pixel's channels; returns the logarithm of the sum of exponentials.
 ///
 /// The largest value is subtracted first, so that nothing overflows; sums are in `f64`.
-pub(crate) fn softmax_of<F: Scalar>(x: &[F], y: &mut [F]) -> F {
+pub(crate) fn softmax_of<F: Scalar>(x: &[F], y: &mut [F]) -> f64 {
     let max = max_of(x);
     let mut sum = 0.0;
     for (y, &x) in y.iter_mut().zip(x) {
@@ -30,7 +30,7 @@ pub(crate) fn softmax_of<F: Scalar>(x: &[F], y: &mut [F]) -> F {
     }
     let factor = F::of(1.0 / sum);
     y.iter_mut().for_each(|y| *y *= factor);
-    max + F::of(sum.ln())
+    max.to_f64() + sum.ln()
 }
 
 fn max_of<F: Scalar>(x: &[F]) -> F {

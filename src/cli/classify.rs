@@ -23,7 +23,7 @@ pub fn run(args: &ClassifyArgs) -> Result<Exit, Failure> {
     let common = &args.common;
     let graph = catalogue::open(common.net.as_deref()).map_err(Failure::input)?;
     let mut classifier = Classifier::new(graph).map_err(Failure::input)?;
-    let mut report = Report::to_file_or_stdout(common.json, common.out.as_deref());
+    let mut report = Report::to_file_or_stdout(common.json, args.out.as_deref());
     let limits = common.limits();
     let mut exit = Exit::Done;
     for (i, photo) in args.photos.iter().enumerate() {

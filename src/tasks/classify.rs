@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::base::tensor::Shape;
-use crate::imageio::color::luma;
 use crate::imageio::{Filter, Picture};
 use crate::nn::exec::{ExecError, FrozenNet, Session};
-use crate::nn::graph::{ChannelOrder, Graph, NodeId, Preprocess};
+use crate::nn::graph::{Graph, NodeId};
+use crate::optvis::preprocess::ToNet;
 
 /// The share of the resized picture's shorter side that the net sees: 224 of 256 pixels, as ImageNet is evaluated since
 /// Krizhevsky 2012.
@@ -68,7 +68,7 @@ impl Classifier {
     pub fn classify(&mut self, picture: &Picture, top: usize) -> Vec<ClassScore> {
         let graph = self.net.graph().clone();
         let cropped = center_crop(&picture.flattened_onto(GROUND), self.size_px);
-        write_input(graph.preprocess(), &cropped, self.session.input_mut());
+        ToNet::new(graph.preprocess()).apply(&cropped.rgb, self.session.input_mut());
         self.session.forward();
         let probabilities = softmax(self.session.blob(self.logits).data);
         let mut ranked: Vec<usize> = (0..probabilities.len()).collect();
@@ -102,23 +102,6 @@ fn middle(picture: &Picture, [height, width]: [usize; 2]) -> Picture {
         &picture.rgb[start..start + 3 * width]
     };
     Picture::from_rgb(width, height, (0..height).flat_map(row).copied().collect())
-}
-
-/// Writes the picture into the net's own space, pixel by pixel.
-fn write_input(preprocess: &Preprocess, picture: &Picture, input: &mut [f32]) {
-    let Preprocess { order, mean, scale } = preprocess;
-    let channels = mean.len();
-    for (pixel, values) in picture.rgb.as_chunks::<3>().0.iter().zip(input.chunks_exact_mut(channels)) {
-        let [red, green, blue] = *pixel;
-        match order {
-            ChannelOrder::Rgb => values.copy_from_slice(pixel),
-            ChannelOrder::Bgr => values.copy_from_slice(&[blue, green, red]),
-            ChannelOrder::Gray => values.copy_from_slice(&[luma(pixel)]),
-        }
-        for (value, (mean, scale)) in values.iter_mut().zip(mean.iter().zip(scale)) {
-            *value = (*value - mean) * scale;
-        }
-    }
 }
 
 /// Probabilities of class scores, in `f64`; they sum to one.
@@ -160,19 +143,6 @@ mod tests {
         let rgb = (0..28).flat_map(|y| (0..28).flat_map(move |x| [(y + x) as f32; 3])).collect();
         let picture = Picture::from_rgb(28, 28, rgb);
         assert_eq!(center_crop(&picture, [28, 28]), picture);
-    }
-
-    #[test]
-    fn preprocessing_obeys_order_mean_and_scale() {
-        let picture = Picture::from_rgb(1, 1, vec![10.0, 20.0, 30.0]);
-        let run = |order, mean: &[f32], scale: &[f32]| {
-            let mut input = vec![0.0; mean.len()];
-            write_input(&Preprocess { order, mean: mean.to_vec(), scale: scale.to_vec() }, &picture, &mut input);
-            input
-        };
-        assert_eq!(run(ChannelOrder::Rgb, &[1.0, 2.0, 3.0], &[1.0, 0.5, 2.0]), [9.0, 9.0, 54.0]);
-        assert_eq!(run(ChannelOrder::Bgr, &[1.0, 2.0, 3.0], &[1.0, 1.0, 1.0]), [29.0, 18.0, 7.0]);
-        assert_eq!(run(ChannelOrder::Gray, &[0.0], &[1.0]).len(), 1);
     }
 
     #[test]

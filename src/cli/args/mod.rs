@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::tasks::bench::BenchNet;
 use crate::tasks::dream::SizePx;
 
 mod dream;
@@ -17,15 +18,13 @@ pub use values::{Bytes, Channels};
 #[command(
     name = "oneiric",
     version,
-    arg_required_else_help = true,
-    subcommand_required = true,
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Start with: oneiric dream photo.jpg\nMore about a command: oneiric COMMAND --help"
 )]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,6 +123,18 @@ pub struct InspectArgs {
 /// The time of one step, forward and back to the picture, of well-known nets.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
+    /// The nets to measure: lite0, googlenet, vgg16, resnet50, squeezenet [default: all]
+    #[arg(long, value_name = "NET,…", value_delimiter = ',')]
+    pub nets: Vec<BenchNet>,
+
+    /// Sides of the square pictures to measure at, in pixels [default: 224,512]
+    #[arg(long, value_name = "PIXELS,…", value_delimiter = ',')]
+    pub sizes: Vec<usize>,
+
+    /// How many steps are timed; the median counts [default: 7]
+    #[arg(long, value_name = "NUMBER")]
+    pub rounds: Option<usize>,
+
     /// Write the result to this file instead of stdout
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,

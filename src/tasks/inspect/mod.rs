@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::base::tensor::Shape;
-use crate::nn::graph::{Graph, GraphError, Node, NodeId};
-use crate::nn::ops::Op;
+use crate::nn::graph::{Graph, GraphError, NodeId};
 
 mod receptive_field;
 
@@ -22,7 +21,7 @@ pub struct Layer {
     pub output: Vec<usize>,
     /// The number of weights, those shared with another layer included.
     pub params: u64,
-    /// Multiply-accumulates for one picture. Only convolutions and fully connected layers count, as is customary.
+    /// Multiply-accumulates for one picture. As [`Graph::macs_up_to`] counts them.
     pub macs: u64,
     /// `[vertical, horizontal]` pixels of the picture that one value sees; `None` is all of it.
     pub receptive_field: Option<[f64; 2]>,
@@ -62,7 +61,9 @@ pub fn inspect(graph: &Graph, size_px: Option<[usize; 2]>) -> Result<Inspection,
     };
     let shapes = graph.shapes(&input)?;
     let fields = receptive_fields(graph, &shapes);
-    let layers: Vec<Layer> = (1..graph.nodes().len()).map(|id| layer(graph, id, &shapes, fields[id])).collect();
+    let macs = graph.macs_up_to(&input, graph.output())?;
+    let layers: Vec<Layer> =
+        (1..graph.nodes().len()).map(|id| layer(graph, id, &shapes[id], macs[id], fields[id])).collect();
     let used: BTreeSet<&String> = graph.nodes().iter().flat_map(|node| &node.params).collect();
     let totals = Totals {
         net: graph.name().to_string(),
@@ -75,7 +76,7 @@ pub fn inspect(graph: &Graph, size_px: Option<[usize; 2]>) -> Result<Inspection,
     Ok(Inspection { layers, totals })
 }
 
-fn layer(graph: &Graph, id: NodeId, shapes: &[Shape], field: ReceptiveField) -> Layer {
+fn layer(graph: &Graph, id: NodeId, output: &Shape, macs: u64, field: ReceptiveField) -> Layer {
     let node = graph.node(id);
     let (receptive_field, stride) = match field {
         ReceptiveField::Local(axes) => (Some(axes.map(|axis| axis.size_px)), Some(axes.map(|axis| axis.stride_px))),
@@ -84,9 +85,9 @@ fn layer(graph: &Graph, id: NodeId, shapes: &[Shape], field: ReceptiveField) -> 
     Layer {
         name: node.name.clone(),
         kind: node.op.kind(),
-        output: without_batch(&shapes[id]),
+        output: without_batch(output),
         params: graph.params_of(id).map(|param| param.data.len() as u64).sum(),
-        macs: macs(graph, node, &shapes[id], shapes),
+        macs,
         receptive_field,
         stride,
     }
@@ -94,19 +95,6 @@ fn layer(graph: &Graph, id: NodeId, shapes: &[Shape], field: ReceptiveField) -> 
 
 fn without_batch(shape: &Shape) -> Vec<usize> {
     shape.dims().get(1..).unwrap_or_default().to_vec()
-}
-
-/// Multiply-accumulates of one node: every value on the side that the weights are applied from meets the weights of one
-/// output (or, transposed, input) channel.
-fn macs(graph: &Graph, node: &Node, output: &Shape, shapes: &[Shape]) -> u64 {
-    let Some(weight) = node.params.first().map(|name| &graph.params()[name].shape) else { return 0 };
-    let meets: u64 = weight.iter().skip(1).map(|&dim| dim as u64).product();
-    let values = match &node.op {
-        Op::Conv2d(_) | Op::Linear(_) => output.len(),
-        Op::ConvTranspose2d(_) => shapes[node.inputs[0]].len(),
-        _ => return 0,
-    };
-    meets.saturating_mul(values as u64)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::base::parallel;
 use crate::base::rng::{Stream, rng};
 use crate::base::tensor::Shape;
 use crate::formats::architectures::ArchitectureError;
-use crate::nn::exec::{ExecError, FrozenNet, Session};
+use crate::nn::exec::{FrozenNet, Session};
 use crate::nn::graph::{Graph, GraphError, NodeId};
 use crate::nn::ops::ReluRule;
 
@@ -81,8 +81,6 @@ pub enum BenchError {
     Architecture(#[from] ArchitectureError),
     #[error(transparent)]
     Graph(#[from] GraphError),
-    #[error(transparent)]
-    Exec(#[from] ExecError),
 }
 
 impl BenchSpec {
@@ -122,7 +120,7 @@ fn measure(net: BenchNet, size_px: usize, rounds: usize) -> Result<Measurement, 
     let target = graph.find(net.target())?;
     let shape = Shape::maps(1, 3, size_px, size_px);
     let flop = step_flop(&graph, &shape, target)?;
-    let frozen = FrozenNet::new(graph, &[target])?;
+    let frozen = FrozenNet::new(graph, &[target]);
     let mut session = frozen.session(&shape, true, None)?;
 
     let mut random = rng(0, Stream::Noise, 0);
@@ -163,9 +161,7 @@ fn step(session: &mut Session, target: NodeId) {
 
 /// Floating-point operations of a step, as [`Measurement::gflops`] counts them.
 fn step_flop(graph: &Graph, input: &Shape, target: NodeId) -> Result<u64, GraphError> {
-    let needed = graph.needed_for(&[target]);
-    let macs = graph.macs_up_to(input, target)?;
-    let forward: u64 = macs.iter().zip(needed).filter(|&(_, needed)| needed).map(|(macs, _)| 2 * macs).sum();
+    let forward: u64 = graph.macs_for(input, &[target])?.iter().map(|macs| 2 * macs).sum();
     Ok(2 * forward)
 }
 

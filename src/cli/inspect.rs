@@ -12,7 +12,7 @@ pub fn run(args: &InspectArgs) -> Result<Exit, Failure> {
     let common = &args.common;
     let net = args.net_file.as_deref().or(common.net.as_deref());
     let graph = catalogue::open(net).map_err(Failure::input)?;
-    let inspection = inspect(&graph, args.size.map(|size| size.height_width())).map_err(Failure::input)?;
+    let inspection = inspect(&graph, args.size.map(|size| [size.height, size.width])).map_err(Failure::input)?;
     let mut report = Report::to_file_or_stdout(common.json, args.out.as_deref());
     if report.is_json() {
         write_objects(&inspection, &mut report)?;

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::base::tensor::Shape;
 use crate::imageio::{Filter, Picture};
-use crate::nn::exec::{ExecError, FrozenNet, Session};
-use crate::nn::graph::{Graph, NodeId};
+use crate::nn::exec::{FrozenNet, Session};
+use crate::nn::graph::{Graph, GraphError, NodeId};
 use crate::optvis::preprocess::ToNet;
 
 /// The share of the resized picture's shorter side that the net sees: 224 of 256 pixels, as ImageNet is evaluated since
@@ -34,7 +34,7 @@ pub enum ClassifyError {
     #[error("the net `{net}` does not end in class scores, but in {shape}: choose a net that classifies")]
     NoClassScores { net: String, shape: Shape },
     #[error(transparent)]
-    Exec(#[from] ExecError),
+    Graph(#[from] GraphError),
 }
 
 /// A net that is ready to classify one picture after another.
@@ -54,12 +54,12 @@ impl Classifier {
     pub fn new(graph: Arc<Graph>) -> Result<Self, ClassifyError> {
         let input = graph.native_input_shape(1);
         let logits = graph.logits();
-        let shape = graph.shapes(&input).map_err(ExecError::from)?.swap_remove(logits);
+        let shape = graph.shapes(&input)?.swap_remove(logits);
         if !matches!(shape.as_maps(), Some([1, _, 1, 1])) {
             return Err(ClassifyError::NoClassScores { net: graph.name().to_string(), shape });
         }
         let size_px = graph.input().size;
-        let net = FrozenNet::new(graph, &[logits])?;
+        let net = FrozenNet::new(graph, &[logits]);
         let session = net.session(&input, false, None)?;
         Ok(Self { net, session, logits, size_px })
     }

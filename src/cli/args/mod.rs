@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::imageio::Limits;
 use crate::tasks::bench::BenchNet;
 use crate::tasks::dream::SizePx;
 
 mod dream;
 mod values;
 
-pub use dream::{DreamArgs, SaveArgs};
-pub use values::{Bytes, Channels};
+pub use dream::DreamArgs;
+pub use values::Bytes;
 
 /// Dream with convolutional networks, and look into them.
 #[derive(Debug, Parser)]
@@ -73,6 +74,15 @@ pub struct Common {
     /// How much memory may be used, such as 2G or 800M [default: what the machine has left]
     #[arg(long, value_name = "SIZE")]
     pub max_memory: Option<Bytes>,
+}
+
+impl Common {
+    /// What reading one picture may cost.
+    pub fn limits(&self) -> Limits {
+        let limits = Limits::default();
+        let max_alloc_bytes = self.max_memory.map_or(limits.max_alloc_bytes, |Bytes(bytes)| bytes);
+        Limits { max_alloc_bytes, ..limits }
+    }
 }
 
 /// Say what photos show.

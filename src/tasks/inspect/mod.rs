@@ -21,7 +21,7 @@ pub struct Layer {
     pub output: Vec<usize>,
     /// The number of weights, those shared with another layer included.
     pub params: u64,
-    /// Multiply-accumulates for one picture. As [`Graph::macs_up_to`] counts them.
+    /// Multiply-accumulates for one picture. As [`Graph::macs_for`] counts them.
     pub macs: u64,
     /// `[vertical, horizontal]` pixels of the picture that one value sees; `None` is all of it.
     pub receptive_field: Option<[f64; 2]>,
@@ -61,9 +61,10 @@ pub fn inspect(graph: &Graph, size_px: Option<[usize; 2]>) -> Result<Inspection,
     };
     let shapes = graph.shapes(&input)?;
     let fields = receptive_fields(graph, &shapes);
-    let macs = graph.macs_up_to(&input, graph.output())?;
+    let all: Vec<NodeId> = (0..graph.nodes().len()).collect();
+    let macs = graph.macs_for(&input, &all)?;
     let layers: Vec<Layer> =
-        (1..graph.nodes().len()).map(|id| layer(graph, id, &shapes[id], macs[id], fields[id])).collect();
+        all[1..].iter().map(|&id| layer(graph, id, &shapes[id], macs[id], fields[id])).collect();
     let used: BTreeSet<&String> = graph.nodes().iter().flat_map(|node| &node.params).collect();
     let totals = Totals {
         net: graph.name().to_string(),

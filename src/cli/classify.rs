@@ -21,7 +21,7 @@ struct Line<'a> {
 /// Classifies every photo. One that cannot be read is complained about and does not stop the others.
 pub fn run(args: &ClassifyArgs) -> Result<Exit, Failure> {
     let common = &args.common;
-    let graph = catalogue::open(common.net.as_deref()).map_err(Failure::input)?;
+    let graph = catalogue::open(common.net.as_deref().unwrap_or(catalogue::DEFAULT)).map_err(Failure::input)?;
     let mut classifier = Classifier::new(graph).map_err(Failure::input)?;
     let mut report = Report::to_file_or_stdout(common.json, args.out.as_deref());
     let limits = common.limits();
@@ -29,7 +29,7 @@ pub fn run(args: &ClassifyArgs) -> Result<Exit, Failure> {
     for (i, photo) in args.photos.iter().enumerate() {
         match classify_one(&mut classifier, photo, args.top, &limits, common.quiet) {
             Ok(top) => write(&mut report, photo, &top, i == 0)?,
-            Err(failure) => exit = failure.report(),
+            Err(failure) => exit = exit.or_worse(failure.report()),
         }
     }
     report.finish()?;

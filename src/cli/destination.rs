@@ -68,7 +68,7 @@ impl Destination {
         Ok(if is_folder { Self::Folder(out.to_path_buf()) } else { Self::File(out.to_path_buf()) })
     }
 
-    /// The file for the dream of `photo` (or of noise). Makes the folder if there is none.
+    /// The file for the dream of `photo` (or of noise).
     pub fn file_for(&self, photo: Option<&Path>) -> Result<PathBuf, Failure> {
         match self {
             Self::File(path) => {
@@ -79,10 +79,6 @@ impl Destination {
                 Ok(path.clone())
             }
             Self::Folder(folder) => {
-                if !folder.as_os_str().is_empty() {
-                    let made = fs::create_dir_all(folder);
-                    made.with_context(|| format!("cannot make the folder {}", folder.display())).map_err(Failure::Input)?;
-                }
                 let stem = photo.and_then(Path::file_stem).unwrap_or("noise".as_ref());
                 Ok(fresh_name(folder, stem))
             }

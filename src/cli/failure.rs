@@ -17,6 +17,19 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// Of two ends the one to tell: a failure of the run before one of the input, both before success.
+    pub fn or_worse(self, other: Self) -> Self {
+        let badness = |exit: Self| match exit {
+            Self::Done => 0,
+            Self::BadInput => 1,
+            Self::Failed => 2,
+            Self::Interrupted => 3,
+        };
+        if badness(other) > badness(self) { other } else { self }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -11,7 +11,7 @@ use crate::tasks::inspect::{Inspection, Layer, Totals, inspect};
 pub fn run(args: &InspectArgs) -> Result<Exit, Failure> {
     let common = &args.common;
     let net = args.net_file.as_deref().or(common.net.as_deref());
-    let graph = catalogue::open(net).map_err(Failure::input)?;
+    let graph = catalogue::open(net.unwrap_or(catalogue::DEFAULT)).map_err(Failure::input)?;
     let inspection = inspect(&graph, args.size.map(|size| [size.height, size.width])).map_err(Failure::input)?;
     let mut report = Report::to_file_or_stdout(common.json, args.out.as_deref());
     if report.is_json() {

@@ -12,6 +12,7 @@ mod classify;
 mod destination;
 mod dream;
 mod failure;
+mod follow;
 mod inspect;
 mod interrupt;
 mod output;

@@ -38,8 +38,9 @@ impl Reporter {
         if self.style == Style::Quiet || self.latest.as_ref() == Some(progress) {
             return;
         }
-        let same_stage = self.latest.as_ref().is_some_and(|latest| latest.position.stage == progress.position.stage);
-        if !same_stage {
+        if self.latest.as_ref().is_some_and(|latest| latest.position.stage != progress.position.stage) {
+            // Another stage has begun, so this one was done to its end, whether that was seen or not.
+            self.complete_stage();
             self.end_stage();
         }
         if self.style == Style::Bars {
@@ -50,12 +51,28 @@ impl Reporter {
         self.latest = Some(progress.clone());
     }
 
+    fn complete_stage(&mut self) {
+        if let Some(Progress { position, .. }) = &mut self.latest {
+            position.step = position.steps;
+            if let Some(bar) = &self.bar {
+                bar.set_position(position.steps as u64);
+            }
+        }
+    }
+
     /// Ends the stage that is shown; what is shown of it stays.
     fn end_stage(&mut self) {
         let Some(latest) = self.latest.take() else { return };
         match self.bar.take() {
             Some(bar) => bar.abandon(),
             None => say(&format!("{}: {}", stage_of(&latest.position), summary(&latest))),
+        }
+    }
+
+    /// Says what is worked on now, when there is more than one thing.
+    pub fn heading(&self, text: &str) {
+        if self.style != Style::Quiet {
+            say(text);
         }
     }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::nn::graph::Graph;
 
-pub fn open(_net: Option<&str>) -> Result<Arc<Graph>, std::io::Error> {
+pub const DEFAULT: &str = "lite0";
+pub fn open(_net: &str) -> Result<Arc<Graph>, std::io::Error> {
     todo!()
 }

@@ -11,7 +11,7 @@ use crate::tasks::dream::SizePx;
 mod dream;
 mod values;
 
-pub use dream::DreamArgs;
+pub use dream::{DreamArgs, SaveArgs};
 pub use values::Bytes;
 
 /// Dream with convolutional networks, and look into them.

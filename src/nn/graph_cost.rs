@@ -22,11 +22,12 @@ pub fn macs(op: &Op, inputs: &[&Shape], params: &[&[usize]], output: &Shape) -> 
 }
 
 impl Graph {
-    /// The multiply-accumulates of each node `0..=last` for a given input.
-    pub fn macs_up_to(&self, input: &Shape, last: NodeId) -> Result<Vec<u64>, GraphError> {
-        let shapes = self.shapes_up_to(input, last)?;
-        let of_node = |(node, output): (&Node, &Shape)| {
-            let inputs: Vec<&Shape> = node.inputs.iter().map(|&id| &shapes[id]).collect();
+    /// The multiply-accumulates of every node that `targets` need, for a given input; 0 elsewhere.
+    pub fn macs_for(&self, input: &Shape, targets: &[NodeId]) -> Result<Vec<u64>, GraphError> {
+        let shapes = self.shapes_for(input, targets)?;
+        let of_node = |(node, output): (&Node, &Option<Shape>)| {
+            let Some(output) = output else { return 0 };
+            let inputs: Vec<&Shape> = node.inputs.iter().filter_map(|&id| shapes[id].as_ref()).collect();
             let params: Vec<&[usize]> = node.params.iter().map(|name| self.params()[name].shape.as_slice()).collect();
             macs(&node.op, &inputs, &params, output)
         };

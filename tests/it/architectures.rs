@@ -62,7 +62,7 @@ fn sample(values_nchw: &[f32], count: usize) -> Vec<f32> {
 fn run(blueprint: Blueprint, node: &str) -> (Vec<f32>, Vec<f32>) {
     let graph = Arc::new(blueprint.up_to(node).unwrap().build(&mut NoiseParams, Vec::new()).unwrap());
     let target = graph.find(node).unwrap();
-    let frozen = FrozenNet::new(graph, &[target]).unwrap();
+    let frozen = FrozenNet::new(graph, &[target]);
     let dims = [1, 3, HEIGHT, WIDTH];
     let [batch, channels, height, width] = dims;
     let mut session = frozen.session(&Shape::maps(batch, channels, height, width), true, None).unwrap();

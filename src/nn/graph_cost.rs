@@ -22,9 +22,9 @@ pub fn macs(op: &Op, inputs: &[&Shape], params: &[&[usize]], output: &Shape) -> 
 }
 
 impl Graph {
-    /// The multiply-accumulates of `last` and every node that it needs, for a given input; 0 elsewhere.
-    pub fn macs_up_to(&self, input: &Shape, last: NodeId) -> Result<Vec<u64>, GraphError> {
-        let shapes = self.shapes_for(input, &[last])?;
+    /// The multiply-accumulates of each node for a given input; nought for nodes that `targets` do not need.
+    pub fn macs_for(&self, input: &Shape, targets: &[NodeId]) -> Result<Vec<u64>, GraphError> {
+        let shapes = self.shapes_for(input, targets)?;
         let of_node = |(node, output): (&Node, &Option<Shape>)| {
             let Some(output) = output else { return 0 };
             let inputs: Vec<&Shape> = node.inputs.iter().filter_map(|&id| shapes[id].as_ref()).collect();

@@ -16,7 +16,7 @@ pub struct Reference<'g, F: Scalar> {
     graph: &'g Graph,
     params: BTreeMap<&'g str, Cow<'g, [F]>>,
     run: Run,
-    /// Of all nodes up to the last target of the last forward pass.
+    /// One a node; of rank 0 where the last forward pass did not come.
     shapes: Vec<Shape>,
     /// One a node; empty where the last forward pass did not come.
     blobs: Vec<Vec<F>>,
@@ -61,7 +61,7 @@ impl<'g, F: Scalar> Reference<'g, F> {
     pub fn forward(&mut self, shape: &Shape, input_nhwc: &[F], targets: &[NodeId], run: Run) -> Result<(), GraphError> {
         assert_eq!(input_nhwc.len(), shape.len(), "the input has as many values as its shape");
         let last = targets.iter().copied().max().unwrap_or(0);
-        self.shapes = self.graph.shapes_up_to(shape, last)?;
+        self.shapes = self.graph.shapes_for(shape, targets)?.into_iter().map(Option::unwrap_or_default).collect();
         self.run = run;
         self.blobs.iter_mut().chain(&mut self.d_blobs).for_each(Vec::clear);
         self.d_params.clear();

@@ -55,7 +55,7 @@ pub struct Measurement {
     pub median_ms: f64,
     pub min_ms: f64,
     /// 10⁹ operations a second at the median: two for each multiply-accumulate of the convolutions up to the layer,
-    /// forward and again for the gradient of their input, counted by definition ([`Graph::macs_up_to`]). An algorithm
+    /// forward and again for the gradient of their input, counted by definition ([`Graph::macs_for`]). An algorithm
     /// that gets by with fewer, such as Winograd's, may thus exceed the peak of the machine.
     pub gflops: f64,
     /// The peak of the whole process's resident memory (10⁶ bytes) from before the net is built to after the last step;
@@ -163,7 +163,7 @@ fn step(session: &mut Session, target: NodeId) {
 fn step_flop(graph: &Graph, input: &Shape, target: NodeId) -> Result<u64, GraphError> {
     const OPERATIONS_A_MAC: u64 = 2;
     const FORWARD_AND_BACKWARD: u64 = 2;
-    let macs: u64 = graph.macs_up_to(input, target)?.iter().sum();
+    let macs: u64 = graph.macs_for(input, &[target])?.iter().sum();
     Ok(FORWARD_AND_BACKWARD * OPERATIONS_A_MAC * macs)
 }
 

@@ -83,7 +83,7 @@ impl ConvTranspose2d {
             _ => stride.saturating_sub(extent),
         };
         let padding = pad_before.saturating_add(pad_after);
-        let output = match (full + shortfall).checked_sub(padding) {
+        let output = match full.saturating_add(shortfall).checked_sub(padding) {
             Some(output) if output > 0 => output,
             _ => return Err(OpError::WindowTooLarge { window: padding, padded: full }),
         };

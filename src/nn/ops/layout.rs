@@ -245,6 +245,26 @@ pub(super) mod testing {
     /// An op, the shapes of its inputs and parameters, and words of the error that it must answer with.
     pub type Refused<'a> = (&'a dyn Operator, &'a [&'a [usize]], &'a [&'a [usize]], &'a str);
 
+    /// The logical index of the element that lies at `at`, by the definition of the layouts.
+    pub fn index_of(shape: &Shape, at: usize) -> Vec<usize> {
+        if let [_, channels, height, width] = *shape.dims() {
+            let pixel = at / channels;
+            return vec![pixel / width / height, at % channels, pixel / width % height, pixel % width];
+        }
+        let mut rest = at;
+        let mut index: Vec<usize> = shape.dims().iter().rev().map(|dim| (rest % dim, rest /= dim).0).collect();
+        index.reverse();
+        index
+    }
+
+    /// Where the element of a logical index lies.
+    pub fn offset_of(shape: &Shape, index: &[usize]) -> usize {
+        if let (&[_, channels, height, width], &[n, c, y, x]) = (shape.dims(), index) {
+            return ((n * height + y) * width + x) * channels + c;
+        }
+        shape.dims().iter().zip(index).fold(0, |offset, (dim, i)| offset * dim + i)
+    }
+
     pub fn check_refused(cases: &[Refused<'_>]) {
         let mut report = Report::new("errors");
         for (i, &(op, inputs, params, words)) in cases.iter().enumerate() {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conv::add_bias_gradient;
 use super::conv::general::Onto;
+use super::lanes::dot;
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator, expect_inputs, expect_param};
 use crate::base::blas::{Op, gemm};
 use crate::base::parallel;
@@ -115,20 +116,6 @@ fn add_input_gradient<F: Scalar>(
         let dims = [images, channels, outputs];
         gemm(dims, F::one(), (d_output, Op::Plain), (weight, Op::Plain), F::one(), d_input);
     });
-}
-
-/// The inner product, in sixteen partial sums that fill vector registers.
-fn dot<F: Scalar>(a: &[F], b: &[F]) -> F {
-    let (a, a_rest) = a.as_chunks::<16>();
-    let (b, b_rest) = b.as_chunks::<16>();
-    let mut sums = [F::zero(); 16];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..16 {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let rest: F = a_rest.iter().zip(b_rest).map(|(a, b)| *a * *b).sum();
-    sums.into_iter().sum::<F>() + rest
 }
 
 #[cfg(test)]

@@ -116,3 +116,59 @@ impl<F: Scalar> Kernel<F> for LogSoftmax {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, assert_close, check_literals, gradient_check, run_forward};
+    use super::super::layout::testing::{check_large, check_refused};
+    use super::*;
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "softmax");
+    }
+
+    #[test]
+    fn large_maps_as_the_formula() {
+        let x = Tensor::<f64>::random(&[2, 11, 30, 40], 1);
+        let naive = |at: usize| {
+            let pixel = &x.data[at / 11 * 11..][..11];
+            x.data[at].exp() / pixel.iter().map(|x| x.exp()).sum::<f64>()
+        };
+        check_large(&Softmax {}, &[x.clone()], &[], naive);
+        check_large(&LogSoftmax {}, &[x.clone()], &[], |at| naive(at).ln());
+    }
+
+    #[test]
+    fn gradients() {
+        for dims in [&[2, 4, 2, 3][..], &[3, 6], &[2, 1, 2, 2]] {
+            let mut x = Tensor::random(dims, 2);
+            x.data.iter_mut().for_each(|x| *x *= 3.0);
+            gradient_check(&Softmax {}, &[x.clone()], &[], Run::default());
+            gradient_check(&LogSoftmax {}, &[x], &[], Run::default());
+        }
+    }
+
+    #[test]
+    fn huge_scores_are_exact() {
+        let x = Tensor::new(&[1, 3], vec![3e38f32, 3e38, -3e38]);
+        let y = run_forward(&Softmax {}, std::slice::from_ref(&x), &[], Run::default()).output.data;
+        assert_close("softmax", &y, &[0.5, 0.5, 0.0], 0.0, 0.0);
+        let x = Tensor::new(&[1, 2], vec![1e6f32, 1e6]);
+        let y = run_forward(&LogSoftmax {}, &[x], &[], Run::default()).output.data;
+        let half = -std::f32::consts::LN_2;
+        assert_close("log-softmax", &y, &[half, half], 1e-7, 0.0);
+    }
+
+    #[test]
+    fn wrong_shapes_are_errors() {
+        check_refused(&[
+            (&Softmax {}, &[&[2, 3, 4]], &[], "needs an input of batch × channels × height × width"),
+            (&LogSoftmax {}, &[&[2]], &[], "needs an input of batch × channels × height × width"),
+            (&Softmax {}, &[&[2, 0]], &[], "at least one element"),
+            (&Softmax {}, &[], &[], "takes one input"),
+            (&LogSoftmax {}, &[&[2, 3]], &[&[3]], "takes none"),
+        ]);
+    }
+}

@@ -12,7 +12,8 @@ use crate::base::tensor::{MAX_ELEMENTS, Scalar, Shape};
 /// Resamples maps; no parameters.
 ///
 /// Where a factor is given, positions are computed with that factor, not with the ratio of the rounded sizes (PyTorch's
-/// `recompute_scale_factor=False`); aligned corners know sizes only.
+/// `recompute_scale_factor=False`); aligned corners know sizes only. An axis whose length
+/// stays is copied whatever the factor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resize {
     pub target: ResizeTarget,

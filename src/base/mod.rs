@@ -3,4 +3,5 @@
 pub mod blas;
 pub mod parallel;
 pub mod rng;
+pub mod simd;
 pub mod tensor;

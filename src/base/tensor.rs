@@ -38,7 +38,7 @@ impl Scalar for f64 {
 pub const MAX_ELEMENTS: usize = 1 << 34;
 
 /// Logical dimensions, batch first, then channels, then height and width.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Shape(Vec<usize>);
 

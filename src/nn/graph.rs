@@ -201,27 +201,37 @@ impl Graph {
 
     /// The output shape of every node for a given input.
     pub fn shapes(&self, input: &Shape) -> Result<Vec<Shape>, GraphError> {
-        self.shapes_up_to(input, self.output())
+        let all = vec![true; self.nodes.len()];
+        Ok(self.shapes_where(input, &all)?.into_iter().flatten().collect())
     }
 
-    /// The output shapes of nodes `0..=last`: ops behind `last` may refuse the input's size.
-    pub fn shapes_up_to(&self, input: &Shape, last: NodeId) -> Result<Vec<Shape>, GraphError> {
+    /// The output shapes of `targets` and their ancestors; `None` elsewhere: ops that are not needed may refuse the
+    /// input's size.
+    pub fn shapes_for(&self, input: &Shape, targets: &[NodeId]) -> Result<Vec<Option<Shape>>, GraphError> {
+        self.shapes_where(input, &self.needed_for(targets))
+    }
+
+    fn shapes_where(&self, input: &Shape, needed: &[bool]) -> Result<Vec<Option<Shape>>, GraphError> {
         let expected = self.input().channels;
         match input.as_maps() {
             Some([_, channels, _, _]) if channels == expected => {}
             Some([_, got, _, _]) => return Err(GraphError::InputChannels { expected, got }),
             None => return Err(GraphError::InputChannels { expected, got: 0 }),
         }
-        let mut shapes = vec![input.clone()];
-        for node in &self.nodes[1..=last] {
-            let inputs: Vec<&Shape> = node.inputs.iter().map(|&id| &shapes[id]).collect();
+        let mut shapes = vec![Some(input.clone())];
+        for (id, node) in self.nodes.iter().enumerate().skip(1) {
+            if !needed[id] {
+                shapes.push(None);
+                continue;
+            }
+            let inputs: Vec<&Shape> = node.inputs.iter().filter_map(|&id| shapes[id].as_ref()).collect();
             let params: Vec<&[usize]> = node.params.iter().map(|name| self.params[name].shape.as_slice()).collect();
             let located = |source| GraphError::Node { node: node.name.clone(), source };
             let shape = node.op.output_shape(&inputs, &params).map_err(located)?;
             if Shape::new(shape.dims()).is_none() {
                 return Err(located(OpError::TooLarge));
             }
-            shapes.push(shape);
+            shapes.push(Some(shape));
         }
         Ok(shapes)
     }

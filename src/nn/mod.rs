@@ -2,5 +2,6 @@
 
 pub mod exec;
 pub mod graph;
+pub mod graph_cost;
 pub mod loss;
 pub mod ops;

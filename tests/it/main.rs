@@ -1,5 +1,6 @@
 //! Integration tests, one binary.
 
+mod architectures;
 mod cli;
 mod dream;
 mod formats;

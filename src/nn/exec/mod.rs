@@ -1,10 +1,10 @@
 //! Plans that run a graph.
 //!
-//! [`reference::Reference`] runs any graph in `f32` or `f64`, op by op, keeping every blob: the yardstick, and the
-//! source of parameter gradients. [`FrozenNet`] is the plan for gradient ascent on the input: weights packed and
-//! folded, masks instead of activations, one arena.
+//! [`reference`] runs any graph in `f32` or `f64`, op by op, keeping every blob: the yardstick, and the source of
+//! parameter gradients. [`FrozenNet`] is the plan for gradient ascent on the input: weights packed and folded, masks
+//! instead of activations, one arena.
 
 pub mod frozen;
 pub mod reference;
 
-pub use frozen::{ExecError, FrozenNet, Session};
+pub use frozen::{FrozenNet, Session};

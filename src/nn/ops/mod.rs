@@ -19,6 +19,7 @@ pub mod dropout;
 pub mod elementwise;
 pub mod instance_norm;
 mod lanes;
+mod layout;
 pub mod linear;
 pub mod lrn;
 pub mod offset;

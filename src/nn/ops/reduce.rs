@@ -2,10 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::{
+    CHUNK, MAX_RANK, add_pixel_sums, axis_index, axis_name, expect_one_input, gather, memory_order, shape_of, strides,
+};
 use super::{Backward, Forward, Keeps, Kernel, MapAxis, OpError, Operator};
+use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
 
-/// Reduces `axes` (which stay with length 1 if `keep`).
+/// Reduces `axes`, each once and in any order, of maps (or batch and channels of a tensor of a rank up to six).
+///
+/// If `keep`, they stay with length 1. Otherwise they vanish and the others close up in logical order (batch, channels,
+/// height, width): without height and width, maps become `[batch, channels]`; without channels, `[batch, height, width]`
+/// in row-major memory; without all three, `[batch]`. The batch may be reduced only if kept, for every tensor has one.
+/// No parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reduce {
     pub kind: ReduceKind,
@@ -21,19 +30,133 @@ pub enum ReduceKind {
 }
 
 impl Operator for Reduce {
-    fn output_shape(&self, _inputs: &[&Shape], _params: &[&[usize]]) -> Result<Shape, OpError> {
-        unimplemented!()
+    fn output_shape(&self, inputs: &[&Shape], params: &[&[usize]]) -> Result<Shape, OpError> {
+        let input = expect_one_input(inputs, params)?;
+        let wrong = |reason: String| Err(OpError::Attribute { name: "axes", reason });
+        if self.axes.is_empty() {
+            return wrong("there are none".into());
+        }
+        let mut reduced = [false; MAX_RANK];
+        for &axis in &self.axes {
+            let index = axis_index(axis, input)?;
+            if std::mem::replace(&mut reduced[index], true) {
+                return wrong(format!("{} is named twice", axis_name(axis)));
+            }
+        }
+        if reduced[0] && !self.keep {
+            return wrong("the batch can only be reduced if it is kept".into());
+        }
+        let dims = input.dims().iter().zip(reduced);
+        let dims: Vec<usize> = if self.keep {
+            dims.map(|(&dim, reduced)| if reduced { 1 } else { dim }).collect()
+        } else {
+            dims.filter(|&(_, reduced)| !reduced).map(|(&dim, _)| dim).collect()
+        };
+        shape_of(&dims)
     }
+
     fn keeps(&self, _inputs: &[&Shape]) -> Keeps {
-        unimplemented!()
+        Keeps::NOTHING
+    }
+}
+
+/// What the kernels need to know, by the input's logical axes.
+struct Plan {
+    rank: usize,
+    reduced: [bool; MAX_RANK],
+    dims: [usize; MAX_RANK],
+    /// In memory: of the input, and of the output (0 along a reduced axis).
+    input_strides: [usize; MAX_RANK],
+    output_strides: [usize; MAX_RANK],
+    /// Input elements an output element.
+    count: usize,
+}
+
+impl Reduce {
+    fn plan(&self, input: &Shape, output: &Shape) -> Plan {
+        let rank = input.rank();
+        let (mut reduced, mut dims) = ([false; MAX_RANK], [1; MAX_RANK]);
+        dims[..rank].copy_from_slice(input.dims());
+        for &axis in &self.axes {
+            reduced[axis_index(axis, input).expect("output_shape has checked the axes")] = true;
+        }
+        let of_output = strides(output);
+        let mut output_strides = [0; MAX_RANK];
+        let mut place = 0;
+        for axis in 0..rank {
+            if !reduced[axis] {
+                output_strides[axis] = of_output[place];
+            }
+            place += usize::from(self.keep || !reduced[axis]);
+        }
+        let count = input.len() / output.len();
+        Plan { rank, reduced, dims, input_strides: strides(input), output_strides, count }
+    }
+
+    fn factor<F: Scalar>(&self, plan: &Plan) -> F {
+        match self.kind {
+            ReduceKind::Mean => F::of(1.0 / plan.count as f64),
+            ReduceKind::Sum => F::one(),
+        }
+    }
+}
+
+impl Plan {
+    /// Whether exactly height and width are reduced, so that the output is a value a channel.
+    fn is_over_pixels(&self) -> bool {
+        self.rank == 4 && self.reduced[..4] == [false, false, true, true]
+    }
+
+    /// How far element `index` of those that are summed lies from the first one.
+    fn summand_offset(&self, mut index: usize) -> usize {
+        let mut offset = 0;
+        for axis in (0..self.rank).rev().filter(|&axis| self.reduced[axis]) {
+            offset += index % self.dims[axis] * self.input_strides[axis];
+            index /= self.dims[axis];
+        }
+        offset
+    }
+
+    /// The input offset of the first element that output element `at` sums.
+    fn start(&self, at: usize) -> usize {
+        (0..self.rank)
+            .filter(|&axis| !self.reduced[axis])
+            .map(|axis| at / self.output_strides[axis] % self.dims[axis] * self.input_strides[axis])
+            .sum()
     }
 }
 
 impl<F: Scalar> Kernel<F> for Reduce {
-    fn forward(&self, _args: Forward<'_, F>) {
-        unimplemented!()
+    fn forward(&self, args: Forward<'_, F>) {
+        let (input, output) = (args.inputs[0], args.output);
+        let plan = self.plan(input.shape, output.shape);
+        let factor: F = self.factor(&plan);
+        if plan.is_over_pixels() {
+            output.data.fill(F::zero());
+            add_pixel_sums(output.data, [plan.dims[1], plan.count], |offset, block| {
+                block.copy_from_slice(&input.data[offset..offset + block.len()]);
+            });
+            output.data.iter_mut().for_each(|sum| *sum *= factor);
+            return;
+        }
+        let task = (CHUNK / plan.count).max(1);
+        for_each_chunk_mut(output.data, task, |i, output| {
+            for (at, output) in (i * task..).zip(output) {
+                let start = plan.start(at);
+                let sum: f64 = (0..plan.count).map(|k| input.data[start + plan.summand_offset(k)].to_f64()).sum();
+                *output = F::of(sum) * factor;
+            }
+        });
     }
-    fn backward(&self, _args: Backward<'_, F>) {
-        unimplemented!()
+
+    fn backward(&self, args: Backward<'_, F>) {
+        let Some(d_input) = args.d_inputs[0].as_deref_mut() else { return };
+        let plan = self.plan(args.inputs[0].shape, args.output.shape);
+        let factor: F = self.factor(&plan);
+        let (mut dims, mut strides) = ([1; MAX_RANK], [0; MAX_RANK]);
+        for (place, &axis) in memory_order(plan.rank)[..plan.rank].iter().enumerate() {
+            (dims[place], strides[place]) = (plan.dims[axis], plan.output_strides[axis]);
+        }
+        gather(&dims[..plan.rank], &strides[..plan.rank], args.d_output, d_input, |d, g| *d += factor * g);
     }
 }

@@ -1,5 +1,16 @@
 //! Convolution: a window of weights slides over the input (Dumoulin 2016).
 
+pub mod depthwise;
+#[cfg(test)]
+mod fast_tests;
+pub mod finish;
+pub mod frozen;
+pub mod indirect;
+pub mod lattice;
+pub mod maps;
+pub mod packed;
+pub mod tile;
+
 use serde::{Deserialize, Serialize};
 
 use super::lanes::add_channel_sums;

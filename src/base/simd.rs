@@ -1,0 +1,381 @@
+//! Sixteen lanes of `f32` in the instruction set that this machine has, chosen once.
+//!
+//! A kernel is written once, generic over [`Lanes`], as an `#[inline(always)]` function, and instantiated inside a
+//! `#[target_feature]` function for each [`Level`]; see `nn::ops::conv::tile` for the pattern.
+
+use std::sync::OnceLock;
+
+/// The instruction sets that kernels are instantiated for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Plain Rust, vectorized by the compiler for its baseline target.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512 F.
+    Avx512,
+}
+
+impl Level {
+    /// All levels that this machine can run, the best last.
+    pub fn available() -> Vec<Self> {
+        let mut levels = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                levels.push(Self::Avx2);
+                if is_x86_feature_detected!("avx512f") {
+                    levels.push(Self::Avx512);
+                }
+            }
+        }
+        levels
+    }
+
+    /// The level in use: the best available, or the one that the environment variable `ONEIRIC_SIMD` names
+    /// (`portable`, `avx2`, `avx512`) if it is available.
+    pub fn active() -> Self {
+        static ACTIVE: OnceLock<Level> = OnceLock::new();
+        *ACTIVE.get_or_init(|| {
+            let available = Self::available();
+            let named = std::env::var("ONEIRIC_SIMD").ok();
+            let wanted = available.iter().find(|level| named.as_deref() == Some(level.name()));
+            *wanted.unwrap_or(&available[available.len() - 1])
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
+/// The number of lanes of every [`Lanes`] vector.
+pub const LANES: usize = 16;
+
+/// Operations on 16 lanes of `f32`.
+///
+/// # Safety
+/// All functions may be called only where the instruction set is available, and pointers must be valid for the lanes
+/// that are read or written.
+pub unsafe trait Lanes: Copy {
+    /// Whether `mul_add` rounds once.
+    const FUSED: bool;
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// self · factor + term.
+    unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn max(self, other: Self) -> Self;
+    unsafe fn min(self, other: Self) -> Self;
+    /// Bit `i` tells whether lane `i` is strictly between the bounds.
+    unsafe fn bits_between(self, low: Self, high: Self) -> u16;
+    /// Keeps the lanes whose bit is set and clears the others.
+    unsafe fn keep(self, bits: u16) -> Self;
+
+    /// The first `count` ≤ 16 lanes from memory, nought in the others.
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        unsafe {
+            if count == LANES {
+                return Self::load(from);
+            }
+            let mut lanes = [0.0f32; LANES];
+            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count);
+            Self::load(lanes.as_ptr())
+        }
+    }
+
+    /// Writes the first `count` ≤ 16 lanes.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        unsafe {
+            if count == LANES {
+                return self.store(to);
+            }
+            let mut lanes = [0.0f32; LANES];
+            self.store(lanes.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
+        }
+    }
+}
+
+/// [`Level::Portable`].
+#[derive(Clone, Copy)]
+pub struct PortableLanes([f32; LANES]);
+
+// SAFETY: plain loops over an array; loads and stores are unaligned copies of 16 floats.
+unsafe impl Lanes for PortableLanes {
+    const FUSED: bool = false;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; LANES])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { from.cast::<[f32; LANES]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, factor: Self, mut term: Self) -> Self {
+        for i in 0..LANES {
+            term.0[i] += self.0[i] * factor.0[i];
+        }
+        term
+    }
+    #[inline(always)]
+    unsafe fn add(mut self, other: Self) -> Self {
+        for i in 0..LANES {
+            self.0[i] += other.0[i];
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn max(mut self, other: Self) -> Self {
+        for i in 0..LANES {
+            self.0[i] = if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] };
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn min(mut self, other: Self) -> Self {
+        for i in 0..LANES {
+            self.0[i] = if self.0[i] < other.0[i] { self.0[i] } else { other.0[i] };
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn bits_between(self, low: Self, high: Self) -> u16 {
+        let mut bits = 0;
+        for i in 0..LANES {
+            bits |= u16::from(self.0[i] > low.0[i] && self.0[i] < high.0[i]) << i;
+        }
+        bits
+    }
+    #[inline(always)]
+    unsafe fn keep(mut self, bits: u16) -> Self {
+        for i in 0..LANES {
+            self.0[i] = if bits >> i & 1 == 1 { self.0[i] } else { 0.0 };
+        }
+        self
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{LANES, Lanes};
+    use std::arch::x86_64::*;
+
+    /// [`super::Level::Avx2`]: two registers of eight lanes.
+    #[derive(Clone, Copy)]
+    pub struct Avx2Lanes(__m256, __m256);
+
+    // SAFETY: unaligned loads and stores; the caller vouches for AVX2 and FMA.
+    unsafe impl Lanes for Avx2Lanes {
+        const FUSED: bool = true;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            unsafe { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe {
+                _mm256_storeu_ps(to, self.0);
+                _mm256_storeu_ps(to.add(8), self.1);
+            }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
+            unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, term.0), _mm256_fmadd_ps(self.1, factor.1, term.1)) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn min(self, other: Self) -> Self {
+            unsafe { Self(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn bits_between(self, low: Self, high: Self) -> u16 {
+            unsafe {
+                let between = |v, low, high| {
+                    let above = _mm256_cmp_ps::<_CMP_GT_OQ>(v, low);
+                    let below = _mm256_cmp_ps::<_CMP_LT_OQ>(v, high);
+                    _mm256_movemask_ps(_mm256_and_ps(above, below)) as u16
+                };
+                between(self.0, low.0, high.0) | between(self.1, low.1, high.1) << 8
+            }
+        }
+        #[inline(always)]
+        unsafe fn keep(self, bits: u16) -> Self {
+            unsafe {
+                let lane_bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+                let keep = |v, bits: u16| {
+                    let set = _mm256_and_si256(_mm256_set1_epi32(i32::from(bits)), lane_bits);
+                    _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane_bits)))
+                };
+                Self(keep(self.0, bits), keep(self.1, bits >> 8))
+            }
+        }
+    }
+
+    /// [`super::Level::Avx512`].
+    #[derive(Clone, Copy)]
+    pub struct Avx512Lanes(__m512);
+
+    // SAFETY: unaligned loads and stores; the caller vouches for AVX-512 F.
+    unsafe impl Lanes for Avx512Lanes {
+        const FUSED: bool = true;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            unsafe { Self(_mm512_set1_ps(value)) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm512_loadu_ps(from)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
+            unsafe { Self(_mm512_fmadd_ps(self.0, factor.0, term.0)) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            unsafe { Self(_mm512_max_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn min(self, other: Self) -> Self {
+            unsafe { Self(_mm512_min_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn bits_between(self, low: Self, high: Self) -> u16 {
+            unsafe {
+                _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, low.0) & _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, high.0)
+            }
+        }
+        #[inline(always)]
+        unsafe fn keep(self, bits: u16) -> Self {
+            unsafe { Self(_mm512_maskz_mov_ps(bits, self.0)) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(from: *const f32, count: usize) -> Self {
+            unsafe { Self(_mm512_maskz_loadu_ps(first(count), from)) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            unsafe { _mm512_mask_storeu_ps(to, first(count), self.0) }
+        }
+    }
+
+    /// The lowest `count` ≤ 16 bits.
+    #[inline(always)]
+    fn first(count: usize) -> u16 {
+        debug_assert!(count <= LANES);
+        ((1u32 << count) - 1) as u16
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2Lanes, Avx512Lanes};
+
+/// Instantiates a kernel that is generic over [`Lanes`] for every [`Level`]: `fn name(level) -> unsafe fn(arguments)`.
+/// The kernel must be `#[inline(always)]`; the pointer may be called only where the level is available.
+macro_rules! for_each_level {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident = $kernel:ident($($argument:ident: $type:ty),*)) => {
+        $(#[$doc])*
+        $vis fn $name(level: $crate::base::simd::Level) -> unsafe fn($($type),*) {
+            unsafe fn portable($($argument: $type),*) {
+                unsafe { $kernel::<$crate::base::simd::PortableLanes>($($argument),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2($($argument: $type),*) {
+                unsafe { $kernel::<$crate::base::simd::Avx2Lanes>($($argument),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f")]
+            unsafe fn avx512($($argument: $type),*) {
+                unsafe { $kernel::<$crate::base::simd::Avx512Lanes>($($argument),*) }
+            }
+            match level {
+                $crate::base::simd::Level::Portable => portable,
+                #[cfg(target_arch = "x86_64")]
+                $crate::base::simd::Level::Avx2 => avx2,
+                #[cfg(target_arch = "x86_64")]
+                $crate::base::simd::Level::Avx512 => avx512,
+                #[cfg(not(target_arch = "x86_64"))]
+                _ => portable,
+            }
+        }
+    };
+}
+pub(crate) use for_each_level;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every operation on fixed data, as one long vector.
+    #[inline(always)]
+    unsafe fn exercise<L: Lanes>(out: &mut Vec<f32>) {
+        let a: Vec<f32> = (0..LANES).map(|i| i as f32 - 7.5).collect();
+        let b: Vec<f32> = (0..LANES).map(|i| (i * i) as f32 * 0.25 - 9.0).collect();
+        unsafe {
+            let (x, y, z) = (L::load(a.as_ptr()), L::load(b.as_ptr()), L::splat(2.0));
+            let bits = x.bits_between(L::splat(-3.5), L::splat(4.0));
+            let results = [x.mul_add(y, z), x.add(y), x.max(y), x.min(y), x.keep(bits), L::load_first(a.as_ptr(), 5)];
+            for result in results {
+                let mut lanes = [9.0f32; LANES];
+                result.store(lanes.as_mut_ptr());
+                out.extend(lanes);
+                let mut lanes = [9.0f32; LANES];
+                result.store_first(lanes.as_mut_ptr(), 11);
+                out.extend(lanes);
+            }
+            out.push(f32::from(bits));
+        }
+    }
+
+    for_each_level!(fn exercise_fn = exercise(out: &mut Vec<f32>));
+
+    #[test]
+    fn all_levels_compute_the_same() {
+        let run = |level| {
+            let mut out = Vec::new();
+            // SAFETY: only available levels are asked for.
+            unsafe { exercise_fn(level)(&mut out) };
+            out
+        };
+        let portable = run(Level::Portable);
+        assert_eq!(portable[portable.len() - 1], f32::from(0b0000_1111_1110_0000u16));
+        for level in Level::available() {
+            assert_eq!(run(level), portable, "{level:?}");
+        }
+    }
+}

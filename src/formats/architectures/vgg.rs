@@ -1,0 +1,38 @@
+//! VGG (Simonyan 2014), without batch norm.
+
+use super::Architecture;
+use super::blueprint::{Bias, Blueprint};
+use crate::nn::ops::window::{Padding, Window};
+
+/// Channels of the five stages.
+const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
+
+/// `convolutions` a stage. torchvision averages the last maps to 7×7 before the classifier; at the 224 pixels that the
+/// nets were trained at that changes nothing, and it is left out: at other sizes the classifier refuses.
+pub(super) fn draw(architecture: Architecture, convolutions: [usize; 5], classes: usize) -> Blueprint {
+    let mut net = Blueprint::new(architecture);
+    let mut maps = Blueprint::INPUT;
+    let mut index = 0;
+    let mut next_name = || {
+        index += 1;
+        format!("features.{}", index - 1)
+    };
+    for (channels, count) in CHANNELS.into_iter().zip(convolutions) {
+        for _ in 0..count {
+            let window = Window::square(3, 1).padded(Padding::all(1));
+            maps = net.conv(&next_name(), maps, channels, window, Bias::Own);
+            maps = net.relu(&next_name(), maps);
+        }
+        maps = net.max_pool(&next_name(), maps, Window::square(2, 2));
+    }
+    maps = net.flatten(maps, 7 * 7);
+    maps = net.linear("classifier.0", maps, 4096);
+    maps = net.relu("classifier.1", maps);
+    maps = net.dropout("classifier.2", maps, 0.5);
+    maps = net.linear("classifier.3", maps, 4096);
+    maps = net.relu("classifier.4", maps);
+    maps = net.dropout("classifier.5", maps, 0.5);
+    maps = net.linear("classifier.6", maps, classes);
+    net.softmax(maps);
+    net
+}

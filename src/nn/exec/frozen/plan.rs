@@ -1,0 +1,569 @@
+//! The steps of one forward and one backward pass for inputs of one shape, and the memory that they share.
+//!
+//! Moments: the input is written at 0, unit `u` of `n` runs at `u + 1`, seeds are written at `n + 1`, unit `u` runs
+//! backwards at `n + 1 + (n − u)`, and the gradient of the input is read at `2n + 2`.
+
+use std::collections::HashMap;
+
+use super::buffers::{BufferId, Layout, Offsets};
+use super::units::{Clamp, ConvUnit, Unit, UnitKind, Units};
+use crate::base::simd::LANES;
+use crate::base::tensor::Shape;
+use crate::nn::graph::{Graph, GraphError, NodeId};
+use crate::nn::ops::conv::frozen::Lattices;
+use crate::nn::ops::{Keeps, MapAxis, Op, Operator};
+
+/// Maps inside a buffer: a range of channels of pixels that lie `pixel_stride` floats apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    pub buffer: BufferId,
+    pub channel: usize,
+    pub pixel_stride: usize,
+    /// `[batch, channels, height, width]`; meaningless for values that are no maps.
+    pub maps: [usize; 4],
+}
+
+/// Mask bits inside a buffer: 16 channels a `u16`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BitsPlace {
+    pub buffer: BufferId,
+    pub group: usize,
+    pub stride: usize,
+}
+
+/// A whole buffer, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    pub buffer: BufferId,
+    pub floats: usize,
+}
+
+/// What happens to a result before it is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    Plain,
+    Clamp(Clamp, Option<BitsPlace>),
+    Gate(BitsPlace),
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub enum Task {
+    ConvForward {
+        source: Place,
+        target: Place,
+        add: Option<Place>,
+        ending: Ending,
+    },
+    ConvBackward {
+        source: Place,
+        target: Place,
+        add: Option<Place>,
+        ending: Ending,
+    },
+    /// Copies maps, adding and gating; in place where source and target are the same.
+    Finish {
+        source: Place,
+        target: Place,
+        add: Option<Place>,
+        ending: Ending,
+    },
+    Zero(Span),
+    OpForward {
+        inputs: Vec<Span>,
+        output: Span,
+        saved: Span,
+    },
+    OpBackward {
+        inputs: Vec<Option<Span>>,
+        output: Option<Span>,
+        saved: Span,
+        d_output: Span,
+        d_inputs: Vec<Span>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub unit: usize,
+    pub task: Task,
+}
+
+/// Everything that a session needs besides weights and memory.
+pub struct Plan {
+    pub forward: Vec<Step>,
+    pub backward: Vec<Step>,
+    pub offsets: Offsets,
+    /// One for each convolution unit.
+    pub lattices: Vec<Option<Lattices>>,
+    pub shapes: Vec<Option<Shape>>,
+    pub input: Span,
+    pub d_input: Option<Span>,
+    /// The blob of every target value, and its seed.
+    pub targets: HashMap<NodeId, (Span, Option<Span>)>,
+}
+
+/// Where a value is kept, and what its gradient needs.
+struct Value {
+    place: Place,
+    bits: Option<BitsPlace>,
+    /// Whether the gradient is gated along with that of the concatenation that the value lies in.
+    gated_with_concat: bool,
+    d_place: Option<Place>,
+    /// Contributions to the gradient that are still to come.
+    remaining: usize,
+}
+
+struct Builder<'a> {
+    graph: &'a Graph,
+    units: &'a Units,
+    shapes: Vec<Option<Shape>>,
+    with_gradient: bool,
+    layout: Layout,
+    values: HashMap<NodeId, Value>,
+    /// How often each value is read.
+    uses: HashMap<NodeId, usize>,
+    targets: Vec<NodeId>,
+    /// Concatenation value and first channel of values that are written straight into it.
+    inside: HashMap<NodeId, (NodeId, usize)>,
+    saved: Vec<Span>,
+    forward: Vec<Step>,
+    backward: Vec<Step>,
+}
+
+impl Plan {
+    pub fn new(
+        graph: &Graph,
+        units: &Units,
+        targets: &[NodeId],
+        input: &Shape,
+        with_gradient: bool,
+    ) -> Result<Self, GraphError> {
+        let shapes = graph.shapes_for(input, targets)?;
+        let mut targets: Vec<NodeId> = targets.iter().map(|target| units.value_of[target]).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        let mut builder = Builder {
+            graph,
+            units,
+            shapes,
+            with_gradient,
+            layout: Layout::default(),
+            values: HashMap::new(),
+            uses: HashMap::new(),
+            targets,
+            inside: HashMap::new(),
+            saved: Vec::new(),
+            forward: Vec::new(),
+            backward: Vec::new(),
+        };
+        builder.count_uses();
+        builder.place_parts_of_concats();
+        builder.plan_forward();
+        if with_gradient {
+            builder.plan_backward();
+        }
+        builder.finish()
+    }
+}
+
+impl Builder<'_> {
+    fn unit_count(&self) -> usize {
+        self.units.units.len()
+    }
+
+    fn seed_moment(&self) -> usize {
+        self.unit_count() + 1
+    }
+
+    fn backward_moment(&self, unit: usize) -> usize {
+        self.seed_moment() + self.unit_count() - unit
+    }
+
+    fn end(&self) -> usize {
+        2 * self.unit_count() + 2
+    }
+
+    fn shape(&self, value: NodeId) -> &Shape {
+        self.shapes[value].as_ref().expect("the value is needed, so its shape is known")
+    }
+
+    fn maps(&self, value: NodeId) -> [usize; 4] {
+        let shape = self.shape(value);
+        shape.as_maps().unwrap_or([1, shape.len(), 1, 1])
+    }
+
+    fn span(&self, place: Place) -> Span {
+        Span { buffer: place.buffer, floats: place.maps.iter().product() }
+    }
+
+    fn count_uses(&mut self) {
+        for unit in &self.units.units {
+            for &input in unit.inputs.iter().chain(residual(unit).iter()) {
+                *self.uses.entry(input).or_default() += 1;
+            }
+        }
+    }
+
+    /// Lets convolutions that feed nothing but a concatenation of channels write straight into it.
+    fn place_parts_of_concats(&mut self) {
+        let fused: HashMap<NodeId, bool> =
+            self.units.units.iter().map(|unit| (unit.output, matches!(unit.kind, UnitKind::Conv(_)))).collect();
+        for unit in &self.units.units {
+            let Op::Concat(concat) = &self.graph.node(unit.output).op else { continue };
+            if concat.axis != MapAxis::Channel || self.shape(unit.output).as_maps().is_none() {
+                continue;
+            }
+            let mut channel = 0;
+            let firsts: Vec<usize> = unit
+                .inputs
+                .iter()
+                .map(|&part| {
+                    let first = channel;
+                    channel += self.maps(part)[1];
+                    first
+                })
+                .collect();
+            let fits = |(&part, &first): (&NodeId, &usize)| {
+                first % LANES == 0
+                    && fused.get(&part) == Some(&true)
+                    && self.uses[&part] == 1
+                    && !self.targets.contains(&part)
+            };
+            if unit.inputs.iter().zip(&firsts).all(fits) {
+                for (&part, &first) in unit.inputs.iter().zip(&firsts) {
+                    self.inside.insert(part, (unit.output, first));
+                }
+            }
+        }
+    }
+
+    /// Gives a value its place when it is first written.
+    fn place(&mut self, value: NodeId, moment: usize) -> Place {
+        let maps = self.maps(value);
+        let place = match self.inside.get(&value).copied() {
+            Some((concat, channel)) => {
+                let whole = match self.values.get(&concat) {
+                    Some(value) => value.place,
+                    None => self.place(concat, moment),
+                };
+                Place { channel, maps, ..whole }
+            }
+            None => {
+                let buffer = self.layout.add(maps.iter().product(), moment);
+                Place { buffer, channel: 0, pixel_stride: maps[1], maps }
+            }
+        };
+        self.layout.touch(place.buffer, moment);
+        let remaining = self.uses.get(&value).copied().unwrap_or(0) + usize::from(self.targets.contains(&value));
+        let new = Value { place, bits: None, gated_with_concat: false, d_place: None, remaining };
+        self.values.entry(value).or_insert(new).place
+    }
+
+    fn plan_forward(&mut self) {
+        self.place(GRAPH_INPUT, 0);
+        let units = self.units;
+        for (index, unit) in units.units.iter().enumerate() {
+            let moment = index + 1;
+            for &input in unit.inputs.iter().chain(residual(unit).iter()) {
+                let buffer = self.values[&input].place.buffer;
+                self.layout.touch(buffer, moment);
+            }
+            let target = self.place(unit.output, moment);
+            self.saved.push(Span { buffer: 0, floats: 0 });
+            match &unit.kind {
+                UnitKind::Conv(conv) => self.plan_conv_forward(index, unit, conv, target),
+                UnitKind::Op if self.is_placed_concat(unit) => {}
+                UnitKind::Op => self.plan_op_forward(index, unit, target),
+            }
+        }
+        if self.with_gradient {
+            self.gate_concats_whole();
+        }
+        for target in self.targets.clone() {
+            let buffer = self.values[&target].place.buffer;
+            self.layout.touch(buffer, self.end());
+        }
+    }
+
+    fn is_placed_concat(&self, unit: &Unit) -> bool {
+        unit.inputs.first().is_some_and(|part| self.inside.get(part).is_some_and(|&(whole, _)| whole == unit.output))
+    }
+
+    fn plan_conv_forward(&mut self, index: usize, unit: &Unit, conv: &ConvUnit, target: Place) {
+        let bits = match conv.clamp {
+            Some(_) if self.with_gradient => Some(self.place_bits(index, unit.output)),
+            _ => None,
+        };
+        let ending = conv.clamp.map_or(Ending::Plain, |clamp| Ending::Clamp(clamp, bits));
+        let source = self.values[&unit.inputs[0]].place;
+        let add = conv.residual.map(|residual| self.values[&residual].place);
+        if let Some(value) = self.values.get_mut(&unit.output) {
+            value.bits = bits;
+        }
+        self.forward.push(Step { unit: index, task: Task::ConvForward { source, target, add, ending } });
+    }
+
+    /// Mask bits of a value; parts of one concatenation share a buffer.
+    fn place_bits(&mut self, index: usize, value: NodeId) -> BitsPlace {
+        let end = self.backward_moment(index);
+        let groups = |maps: [usize; 4]| maps[1].div_ceil(LANES);
+        let add = |layout: &mut Layout, maps: [usize; 4]| {
+            let [batch, _, height, width] = maps;
+            layout.add((batch * height * width * groups(maps)).div_ceil(2), index + 1)
+        };
+        let maps = self.maps(value);
+        let bits = match self.inside.get(&value).copied() {
+            None => BitsPlace { buffer: add(&mut self.layout, maps), group: 0, stride: groups(maps) },
+            Some((concat, channel)) => {
+                let whole = self.maps(concat);
+                let shared = self.values[&concat].bits.map(|bits| bits.buffer);
+                let buffer = shared.unwrap_or_else(|| add(&mut self.layout, whole));
+                let bits = BitsPlace { buffer, group: 0, stride: groups(whole) };
+                if let Some(value) = self.values.get_mut(&concat) {
+                    value.bits = Some(bits);
+                }
+                BitsPlace { group: channel / LANES, ..bits }
+            }
+        };
+        self.layout.touch(bits.buffer, index + 1);
+        self.layout.touch(bits.buffer, end);
+        bits
+    }
+
+    /// Where all parts of a concatenation have mask bits, its gradient is gated whole; else part by part.
+    fn gate_concats_whole(&mut self) {
+        for unit in self.units.units.iter().filter(|unit| self.is_placed_concat(unit)).collect::<Vec<_>>() {
+            let all = unit.inputs.iter().all(|part| self.values[part].bits.is_some());
+            for part in &unit.inputs {
+                if let Some(value) = self.values.get_mut(part) {
+                    value.gated_with_concat = all;
+                }
+            }
+            if let Some(value) = self.values.get_mut(&unit.output).filter(|_| !all) {
+                value.bits = None;
+            }
+        }
+    }
+
+    fn plan_op_forward(&mut self, index: usize, unit: &Unit, target: Place) {
+        let keeps = self.keeps(unit);
+        let moment = index + 1;
+        let buffer = self.layout.add(keeps.saved_bytes.div_ceil(size_of::<f32>()), moment);
+        let saved = Span { buffer, floats: keeps.saved_bytes.div_ceil(size_of::<f32>()) };
+        self.saved[index] = saved;
+        if self.with_gradient {
+            let backward = self.backward_moment(index);
+            self.layout.touch(buffer, backward);
+            if keeps.output {
+                self.layout.touch(target.buffer, backward);
+            }
+            for input in unit.inputs.iter().filter(|_| keeps.inputs) {
+                self.layout.touch(self.values[input].place.buffer, backward);
+            }
+        }
+        let inputs = unit.inputs.iter().map(|input| self.span(self.values[input].place)).collect();
+        let task = Task::OpForward { inputs, output: self.span(target), saved };
+        self.forward.push(Step { unit: index, task });
+    }
+
+    fn keeps(&self, unit: &Unit) -> Keeps {
+        let inputs: Vec<&Shape> = unit.inputs.iter().map(|&input| self.shape(input)).collect();
+        self.graph.node(unit.output).op.keeps(&inputs)
+    }
+
+    fn plan_backward(&mut self) {
+        for target in self.targets.clone() {
+            let (place, last) = self.contribute(target, self.seed_moment()).0;
+            if last {
+                self.gate(0, target, place);
+            }
+        }
+        let units = self.units;
+        for (index, unit) in units.units.iter().enumerate().rev() {
+            let moment = self.backward_moment(index);
+            let source = self.gradient(unit.output, moment);
+            match &unit.kind {
+                UnitKind::Conv(conv) => self.plan_conv_backward(index, unit, conv, source),
+                UnitKind::Op if self.is_placed_concat(unit) => {
+                    for &part in &unit.inputs {
+                        let ((place, _), _) = self.contribute(part, moment);
+                        if !self.values[&part].gated_with_concat {
+                            self.gate(index, part, place);
+                        }
+                    }
+                }
+                UnitKind::Op => self.plan_op_backward(index, unit, source),
+            }
+        }
+        let buffer = self.gradient(GRAPH_INPUT, self.end()).buffer;
+        self.layout.touch(buffer, self.end());
+    }
+
+    /// The place of a value's gradient.
+    fn gradient(&mut self, value: NodeId, moment: usize) -> Place {
+        if let Some(place) = self.values[&value].d_place {
+            self.layout.touch(place.buffer, moment);
+            return place;
+        }
+        let maps = self.maps(value);
+        let place = match self.inside.get(&value).copied() {
+            Some((concat, channel)) => Place { channel, maps, ..self.gradient(concat, moment) },
+            None => {
+                let buffer = self.layout.add(maps.iter().product(), moment);
+                Place { buffer, channel: 0, pixel_stride: maps[1], maps }
+            }
+        };
+        self.set_gradient(value, place);
+        place
+    }
+
+    fn set_gradient(&mut self, value: NodeId, place: Place) {
+        if let Some(value) = self.values.get_mut(&value) {
+            value.d_place = Some(place);
+        }
+    }
+
+    /// Books a contribution to a value's gradient: its place, whether it is the last, and whether it is the first.
+    fn contribute(&mut self, value: NodeId, moment: usize) -> ((Place, bool), bool) {
+        let first = self.values[&value].d_place.is_none();
+        let place = self.gradient(value, moment);
+        let state = self.values.get_mut(&value).expect("every value was placed by the forward plan");
+        state.remaining -= 1;
+        ((place, state.remaining == 0), first)
+    }
+
+    /// How a contribution ends: the last one applies the activation's mask.
+    fn ending(&self, value: NodeId, last: bool) -> Ending {
+        self.values[&value].bits.filter(|_| last).map_or(Ending::Plain, Ending::Gate)
+    }
+
+    /// Applies the activation's mask to a gradient that is complete, in place.
+    fn gate(&mut self, unit: usize, value: NodeId, place: Place) {
+        let ending = self.ending(value, true);
+        if ending != Ending::Plain {
+            let task = Task::Finish { source: place, target: place, add: None, ending };
+            self.backward.push(Step { unit, task });
+        }
+    }
+
+    fn plan_conv_backward(&mut self, index: usize, unit: &Unit, conv: &ConvUnit, source: Place) {
+        let moment = self.backward_moment(index);
+        let mut gate_later = None;
+        if let Some(residual) = conv.residual {
+            let may_share = self.values[&residual].d_place.is_none()
+                && residual != unit.inputs[0]
+                && !self.inside.contains_key(&residual)
+                && !self.inside.contains_key(&unit.output);
+            if may_share {
+                // The gradient of a sum is that of its terms: the residual's goes on in the same memory.
+                self.set_gradient(residual, source);
+            }
+            let ((place, last), first) = self.contribute(residual, moment);
+            if may_share {
+                gate_later = last.then_some((residual, place));
+            } else {
+                let task = Task::Finish {
+                    source,
+                    target: place,
+                    add: (!first).then_some(place),
+                    ending: self.ending(residual, last),
+                };
+                self.backward.push(Step { unit: index, task });
+            }
+        }
+        let input = unit.inputs[0];
+        let ((target, last), first) = self.contribute(input, moment);
+        let add = (!first).then_some(target);
+        let task = Task::ConvBackward { source, target, add, ending: self.ending(input, last) };
+        self.backward.push(Step { unit: index, task });
+        if let Some((residual, place)) = gate_later {
+            self.gate(index, residual, place);
+        }
+    }
+
+    fn plan_op_backward(&mut self, index: usize, unit: &Unit, d_output: Place) {
+        let keeps = self.keeps(unit);
+        let moment = self.backward_moment(index);
+        let mut d_inputs: Vec<Place> = Vec::new();
+        let mut endings = Vec::new();
+        for (k, &input) in unit.inputs.iter().enumerate() {
+            let ((place, last), first) = self.contribute(input, moment);
+            if unit.inputs[..k].contains(&input) {
+                // The same value twice: a kernel must not add to one place through two references.
+                let buffer = self.layout.add(place.maps.iter().product(), moment);
+                let apart = Place { buffer, ..place };
+                self.backward.push(Step { unit: index, task: Task::Zero(self.span(apart)) });
+                d_inputs.push(apart);
+                let task = Task::Finish { source: apart, target: place, add: Some(place), ending: Ending::Plain };
+                endings.push(Step { unit: index, task });
+            } else {
+                if first {
+                    self.backward.push(Step { unit: index, task: Task::Zero(self.span(place)) });
+                }
+                d_inputs.push(place);
+            }
+            if last {
+                let ending = self.ending(input, true);
+                if ending != Ending::Plain {
+                    let task = Task::Finish { source: place, target: place, add: None, ending };
+                    endings.push(Step { unit: index, task });
+                }
+            }
+        }
+        let kept = |value: &NodeId| self.span(self.values[value].place);
+        let task = Task::OpBackward {
+            inputs: unit.inputs.iter().map(|input| keeps.inputs.then(|| kept(input))).collect(),
+            output: keeps.output.then(|| kept(&unit.output)),
+            saved: self.saved[index],
+            d_output: self.span(d_output),
+            d_inputs: d_inputs.iter().map(|&place| self.span(place)).collect(),
+        };
+        self.backward.push(Step { unit: index, task });
+        self.backward.extend(endings);
+    }
+
+    fn finish(self) -> Result<Plan, GraphError> {
+        let mut lattices = Vec::new();
+        for unit in &self.units.units {
+            lattices.push(match &unit.kind {
+                UnitKind::Op => None,
+                UnitKind::Conv(conv) => {
+                    // The window of a transposed convolution slides over its output.
+                    let [_, _, height, width] = self.maps(if conv.transposed { unit.output } else { unit.inputs[0] });
+                    let axes = conv.window.resolve([height, width]).map_err(|source| GraphError::Node {
+                        node: self.graph.node(unit.output).name.clone(),
+                        source,
+                    })?;
+                    Some(conv.conv.lattices(&axes))
+                }
+            });
+        }
+        let span = |place: Option<Place>| place.map(|place| self.span(place));
+        let input = &self.values[&GRAPH_INPUT];
+        let targets = self.targets.iter().map(|target| {
+            let value = &self.values[target];
+            (*target, (self.span(value.place), span(value.d_place)))
+        });
+        Ok(Plan {
+            targets: targets.collect(),
+            input: self.span(input.place),
+            d_input: span(input.d_place),
+            offsets: self.layout.offsets(),
+            lattices,
+            forward: self.forward,
+            backward: self.backward,
+            shapes: self.shapes,
+        })
+    }
+}
+
+/// The value of a graph's input node.
+const GRAPH_INPUT: NodeId = 0;
+
+fn residual(unit: &Unit) -> Option<NodeId> {
+    match &unit.kind {
+        UnitKind::Conv(conv) => conv.residual,
+        UnitKind::Op => None,
+    }
+}

@@ -1,0 +1,67 @@
+//! Weights packed once for the register tile: panels of 16 or 32 output channels, taps and source channels in order.
+
+use super::lattice::TapGroup;
+use super::tile::TileSize;
+use crate::base::simd::LANES;
+
+/// The packed weights of one group of taps and one group of channels.
+#[derive(Clone, Debug)]
+pub struct PackedWeights {
+    /// Source channels.
+    pub depth: usize,
+    pub taps: usize,
+    pub panels: Vec<Panel>,
+    data: Vec<f32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Panel {
+    /// The first output channel.
+    pub column: usize,
+    /// Output channels in the panel; the packed width is the next multiple of 16.
+    pub columns: usize,
+    start: usize,
+}
+
+impl Panel {
+    /// 16 or 32 packed columns.
+    pub fn width(&self) -> usize {
+        self.columns.next_multiple_of(LANES)
+    }
+}
+
+impl PackedWeights {
+    /// Packs `weight(column, depth index, tap)` for `columns` output channels and `depth` source channels.
+    pub fn new(
+        tile: TileSize,
+        columns: usize,
+        depth: usize,
+        taps: &TapGroup,
+        weight: impl Fn(usize, usize, [usize; 2]) -> f32,
+    ) -> Self {
+        let mut panels = Vec::new();
+        let mut data = Vec::new();
+        let mut column = 0;
+        while column < columns {
+            let panel = Panel { column, columns: (columns - column).min(tile.columns), start: data.len() };
+            for &tap in taps {
+                for k in 0..depth {
+                    data.extend((0..panel.columns).map(|c| weight(column + c, k, tap)));
+                    data.resize(data.len() + panel.width() - panel.columns, 0.0);
+                }
+            }
+            panels.push(panel);
+            column += panel.columns;
+        }
+        Self { depth, taps: taps.len(), panels, data }
+    }
+
+    /// `taps · depth` rows of [`Panel::width`] weights.
+    pub fn panel(&self, panel: &Panel) -> &[f32] {
+        &self.data[panel.start..panel.start + self.taps * self.depth * panel.width()]
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+}

@@ -1,0 +1,116 @@
+//! The register tile: a few output pixels times 16 or 32 output channels, the sum over taps and source channels kept in
+//! registers. Pixels are gathered through pointers, as in the indirect convolution algorithm (Dukhan 2019), so that
+//! padding, strides, dilation and batches cost nothing and no column matrix is ever written.
+
+#[cfg(target_arch = "x86_64")]
+use crate::base::simd::{Avx2Lanes, Avx512Lanes};
+use crate::base::simd::{LANES, Lanes, Level, PortableLanes};
+
+/// The most pixels and channels of a tile, over all levels.
+pub const MAX_ROWS: usize = 14;
+pub const MAX_COLUMNS: usize = 2 * LANES;
+
+/// How large a level's tiles are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TileSize {
+    pub rows: usize,
+    /// The widest panel of packed weights; a last panel may have 16 columns.
+    pub columns: usize,
+}
+
+pub const fn tile_size(level: Level) -> TileSize {
+    match level {
+        Level::Avx512 => TileSize { rows: 14, columns: 2 * LANES },
+        Level::Avx2 => TileSize { rows: 6, columns: LANES },
+        Level::Portable => TileSize { rows: 4, columns: LANES },
+    }
+}
+
+/// The operands of one tile.
+pub struct Tile {
+    /// `taps × rows` pointers to `depth` source channels each.
+    pub sources: *const *const f32,
+    pub taps: usize,
+    pub depth: usize,
+    /// `taps · depth` rows of `columns` packed weights.
+    pub weights: *const f32,
+    /// 16 or 32.
+    pub columns: usize,
+    /// `rows × columns` sums.
+    pub sums: *mut f32,
+}
+
+/// A function that computes the sums of one tile.
+///
+/// # Safety
+/// The level must be available; `sources`, `weights` and `sums` must be valid for the extents that [`Tile`] states.
+pub type TileFn = unsafe fn(&Tile);
+
+pub fn tile_fn(level: Level) -> TileFn {
+    match level {
+        Level::Portable => portable,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512,
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => portable,
+    }
+}
+
+/// sums\[row\]\[column\] = Σ over taps and depth of source\[tap\]\[row\]\[depth\] · weights\[tap, depth\]\[column\].
+#[inline(always)]
+unsafe fn sums<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+    unsafe {
+        let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
+        let mut weights = tile.weights;
+        for tap in 0..tile.taps {
+            let sources = &*tile.sources.add(tap * ROWS).cast::<[*const f32; ROWS]>();
+            for k in 0..tile.depth {
+                let mut columns = [L::splat(0.0); VECTORS];
+                for v in 0..VECTORS {
+                    columns[v] = L::load(weights.add(v * LANES));
+                }
+                for row in 0..ROWS {
+                    let x = L::splat(*sources[row].add(k));
+                    for v in 0..VECTORS {
+                        sums[row][v] = x.mul_add(columns[v], sums[row][v]);
+                    }
+                }
+                weights = weights.add(VECTORS * LANES);
+            }
+        }
+        for row in 0..ROWS {
+            for v in 0..VECTORS {
+                sums[row][v].store(tile.sums.add((row * VECTORS + v) * LANES));
+            }
+        }
+    }
+}
+
+unsafe fn portable(tile: &Tile) {
+    debug_assert_eq!(tile.columns, LANES);
+    // SAFETY: as the caller vouches.
+    unsafe { sums::<PortableLanes, { tile_size(Level::Portable).rows }, 1>(tile) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(tile: &Tile) {
+    debug_assert_eq!(tile.columns, LANES);
+    // SAFETY: as the caller vouches; the features are enabled here.
+    unsafe { sums::<Avx2Lanes, { tile_size(Level::Avx2).rows }, 1>(tile) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512(tile: &Tile) {
+    // SAFETY: as the caller vouches; the feature is enabled here.
+    unsafe {
+        if tile.columns == LANES {
+            sums::<Avx512Lanes, { tile_size(Level::Avx512).rows }, 1>(tile)
+        } else {
+            sums::<Avx512Lanes, { tile_size(Level::Avx512).rows }, 2>(tile)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Reference values of torchvision's architectures, for tests/it/architectures.rs.
+
+Made with Python 3.11, torch 2.15.0, torchvision 0.29.2, numpy 2.4.6, safetensors 0.8.0 on the CPU, in float64:
+
+    python3 tests/refs/architectures.py
+
+Writes tests/data/architectures.safetensors. Parameters and pictures are a hash of (name, index), see `noise`, which the
+test repeats; so only samples of the results are stored: of a layer's blob, and of the gradient of half its squared norm
+with respect to the input. The metadata have, for each architecture, a digest of its state dict's names and shapes.
+"""
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from safetensors.numpy import save_file
+
+OUT = Path(__file__).parent.parent / "data" / "architectures.safetensors"
+HEIGHT, WIDTH = 50, 70  # odd sizes inside the nets: partial windows, and pixels that no window sees
+SAMPLES = 256
+SAMPLE_STRIDE = 7919  # a prime that divides no length here, so that samples visit all channels and places
+
+ARCHITECTURES = ("googlenet resnet18 resnet34 resnet50 resnet101 resnet152 "
+                 "squeezenet1_0 squeezenet1_1 vgg11 vgg13 vgg16 vgg19").split()
+
+# Architecture, the node in Oneiric, the module whose output it is.
+CASES = [
+    ("googlenet", "inception4c", "inception4c"),
+    ("googlenet", "fc", "fc"),
+    ("resnet18", "fc", "fc"),
+    ("resnet50", "layer3", "layer3"),
+    ("squeezenet1_0", "flatten", "classifier"),
+    ("squeezenet1_1", "features.12", "features.12"),
+    ("vgg11", "features.20", "features.20"),
+    ("vgg16", "features.25", "features.25"),
+]
+
+
+def fnv1a(text):
+    """The 64-bit FNV-1a hash."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return value
+
+
+def noise(name, count):
+    """`count` numbers in [-1, 1) on 2^24 steps: the top bits of SplitMix64 started at the hash of the name."""
+    z = np.uint64(fnv1a(name)) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(40)).astype(np.float64) / 2**23 - 1
+
+
+def parameter(name, shape, batch_norm):
+    """He-uniform weights, and batch norms that do something, rounded to float32."""
+    values = noise(name, math.prod(shape)).reshape(shape)
+    last = name.rsplit(".", 1)[-1]
+    if last == "running_var":
+        values = 1 + 0.5 * values
+    elif last == "weight" and batch_norm:
+        values = 1 + 0.25 * values
+    elif last == "weight":
+        values = math.sqrt(6 / math.prod(shape[1:])) * values
+    else:
+        values = 0.1 * values
+    return torch.from_numpy(values.astype(np.float32).astype(np.float64))
+
+
+def build(architecture):
+    options = {"aux_logits": False, "init_weights": False} if architecture == "googlenet" else {}
+    with torch.device("meta"):
+        return torchvision.models.get_model(architecture, weights=None, **options).eval()
+
+
+def state_of(net):
+    """(name, shape, whether of a batch norm), without the counters that only training reads."""
+    norms = {name for name, module in net.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    for name, value in net.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            yield name, tuple(value.shape), name.rsplit(".", 1)[0] in norms
+
+
+def digest(net):
+    lines = sorted(f"{name} {'x'.join(map(str, shape))}\n" for name, shape, _ in state_of(net))
+    return f"{fnv1a(''.join(lines)):016x}"
+
+
+def sample(tensor):
+    flat = tensor.detach().numpy().reshape(-1)
+    assert len(flat) % SAMPLE_STRIDE != 0
+    return flat[np.arange(SAMPLES) * SAMPLE_STRIDE % len(flat)].astype(np.float32)
+
+
+def run(architecture, module):
+    net = build(architecture).double()
+    if architecture.startswith("vgg"):
+        net.classifier = torch.nn.Identity()
+    state = {name: parameter(name, shape, norm) for name, shape, norm in state_of(net)}
+    net.load_state_dict(state, strict=False, assign=True)
+    net.requires_grad_(False)
+    blobs = []
+    net.get_submodule(module).register_forward_hook(lambda _module, _inputs, output: blobs.append(output))
+    picture = noise("input", 3 * HEIGHT * WIDTH).reshape(1, 3, HEIGHT, WIDTH)
+    picture = torch.from_numpy(picture).requires_grad_()
+    net(picture)
+    [blob] = blobs
+    (0.5 * (blob * blob).sum()).backward()
+    return blob, picture.grad
+
+
+def main():
+    tensors = {}
+    for architecture, node, module in CASES:
+        blob, gradient = run(architecture, module)
+        print(architecture, node, tuple(blob.shape), f"{blob.abs().max():.4g} {gradient.abs().max():.4g}")
+        tensors[f"{architecture}/{node}/blob"] = sample(blob)
+        tensors[f"{architecture}/{node}/d_input"] = sample(gradient)
+    OUT.parent.mkdir(exist_ok=True)
+    save_file(tensors, OUT, metadata={architecture: digest(build(architecture)) for architecture in ARCHITECTURES})
+
+
+if __name__ == "__main__":
+    main()

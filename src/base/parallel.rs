@@ -39,6 +39,24 @@ pub fn for_each_chunk_mut<T: Send>(data: &mut [T], chunk_len: usize, task: impl 
     data.par_chunks_mut(chunk_len.max(1)).with_max_len(1).enumerate().for_each(|(i, chunk)| task(i, chunk));
 }
 
+/// As [`for_each_chunk_mut`] for two slices of the same length, cut at the same places.
+pub fn for_each_chunk_pair_mut<A: Send, B: Send>(
+    a: &mut [A],
+    b: &mut [B],
+    chunk_len: usize,
+    task: impl Fn(usize, &mut [A], &mut [B]) + Sync + Send,
+) {
+    assert_eq!(a.len(), b.len(), "slices that are cut together have the same length");
+    if a.len() <= chunk_len {
+        if !a.is_empty() {
+            task(0, a, b);
+        }
+        return;
+    }
+    let chunks = a.par_chunks_mut(chunk_len.max(1)).zip(b.par_chunks_mut(chunk_len.max(1)));
+    chunks.with_max_len(1).enumerate().for_each(|(i, (a, b))| task(i, a, b));
+}
+
 /// A sum in `f64` over chunks of a fixed length, added up in order: the same for any number of threads.
 pub fn sum_of<T: Sync>(data: &[T], value: impl Fn(&T) -> f64 + Sync + Send) -> f64 {
     const CHUNK: usize = 1 << 14;
@@ -70,6 +88,9 @@ mod tests {
         for_each_chunk_mut(&mut data, 7, |i, chunk| chunk.iter_mut().for_each(|x| *x += i + 1));
         assert_eq!(data[0], 1);
         assert_eq!(data[999], 1000 / 7 + 1);
+        let mut copy = vec![0; 1000];
+        for_each_chunk_pair_mut(&mut data, &mut copy, 7, |_, from, to| to.copy_from_slice(from));
+        assert_eq!(data, copy);
     }
 
     #[test]

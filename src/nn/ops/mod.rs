@@ -18,6 +18,7 @@ pub mod conv_transpose;
 pub mod dropout;
 pub mod elementwise;
 pub mod instance_norm;
+mod lanes;
 mod layout;
 pub mod linear;
 pub mod lrn;

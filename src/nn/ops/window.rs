@@ -154,6 +154,31 @@ impl Axis {
         let end = (self.input + self.pad_before).saturating_sub(start).div_ceil(self.dilation).min(self.kernel);
         first.min(end)..end
     }
+
+    /// The outputs whose windows reach over input `i`. At a dilation of 1 each has a tap on it: see [`Axis::tap_on`].
+    #[inline]
+    pub fn outputs_over(&self, i: usize) -> Range<usize> {
+        let padded = i + self.pad_before;
+        let extent = (self.kernel - 1) * self.dilation + 1;
+        let first = (padded + 1).saturating_sub(extent).div_ceil(self.stride);
+        let end = (padded / self.stride + 1).min(self.output);
+        first.min(end)..end
+    }
+
+    /// The tap of output `o` that lies on input `i`, for an `o` of [`Axis::outputs_over`].
+    #[inline]
+    pub fn tap_on(&self, o: usize, i: usize) -> Option<usize> {
+        let offset = i + self.pad_before - o * self.stride;
+        match self.dilation {
+            1 => Some(offset),
+            dilation => offset.is_multiple_of(dilation).then_some(offset / dilation),
+        }
+    }
+
+    /// Whether every window has a tap inside the input.
+    pub fn every_window_has_a_tap(&self) -> bool {
+        (0..self.output).all(|o| !self.taps(o).is_empty())
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +214,12 @@ mod tests {
                     for o in 0..axis.output {
                         let expected: Vec<usize> = (0..3).filter(|&k| axis.input_at(o, k).is_some()).collect();
                         assert_eq!(axis.taps(o).collect::<Vec<_>>(), expected, "{axis:?} {o}");
+                    }
+                    for i in 0..axis.input {
+                        let seen = (0..axis.output).flat_map(|o| (0..3).map(move |k| (o, k)));
+                        let expected: Vec<_> = seen.filter(|&(o, k)| axis.input_at(o, k) == Some(i)).collect();
+                        let over = axis.outputs_over(i).filter_map(|o| Some((o, axis.tap_on(o, i)?)));
+                        assert_eq!(over.collect::<Vec<_>>(), expected, "{axis:?} {i}");
                     }
                 }
             }

@@ -12,8 +12,8 @@ use oneiric::nn::exec::{FrozenNet, Session};
 use oneiric::nn::graph::NodeId;
 use oneiric::nn::ops::ReluRule;
 
-const WARM_UP_STEPS: usize = 10;
-const STEPS: usize = 100;
+const WARM_UP_STEPS: usize = 5;
+const STEPS: usize = 60;
 
 /// Work that comes from outside the thread pool goes through rayon's queue: a linked list of blocks with room for 63
 /// jobs, the only thing that may be allocated.
@@ -70,7 +70,7 @@ fn allocations(architecture: Architecture, layer: &str) -> (usize, usize) {
     let graph = Arc::new(blueprint.build(&mut RandomParams::new(0), Vec::new()).unwrap());
     let target = graph.find(layer).unwrap();
     let frozen = FrozenNet::new(graph, &[target]);
-    let mut session = frozen.session(&Shape::maps(1, 3, 64, 64), true, None).unwrap();
+    let mut session = frozen.session(&Shape::maps(1, 3, 48, 48), true, None).unwrap();
     for _ in 0..WARM_UP_STEPS {
         step(&mut session, target);
     }

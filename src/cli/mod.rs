@@ -1,1 +1,57 @@
-//! The command line: arguments to specs, progress bars, exit codes.
+//! The command line: arguments to specs, specs to jobs, progress bars, exit codes.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::base::parallel;
+
+mod args;
+mod bench;
+mod classify;
+mod destination;
+mod dream;
+mod failure;
+mod follow;
+mod inspect;
+mod interrupt;
+mod output;
+mod progress;
+
+use args::{Cli, Command};
+use failure::{Exit, Failure, catch_panics, complain};
+
+/// Runs the program as the process's arguments ask.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error).into(),
+    };
+    let Some(command) = cli.command else {
+        // Where nobody reads there is nobody to tell.
+        let _ = Cli::command().print_help();
+        return Exit::Done.into();
+    };
+    catch_panics(|| run(&command)).unwrap_or_else(|failure| failure.report()).into()
+}
+
+/// Help and the version go to stdout and are no error; a mistake is told in the program's own voice.
+fn refuse(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Exit::Done;
+    }
+    let text = error.to_string();
+    complain(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+    Exit::BadInput
+}
+
+fn run(command: &Command) -> Result<Exit, Failure> {
+    parallel::configure(command.common().threads);
+    match command {
+        Command::Dream(args) => dream::run(args),
+        Command::Classify(args) => classify::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Bench(args) => bench::run(args),
+    }
+}

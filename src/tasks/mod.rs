@@ -4,4 +4,7 @@ pub mod bench;
 pub mod catalogue;
 pub mod classify;
 pub mod dream;
+mod error;
 pub mod inspect;
+
+pub use error::TaskError;

@@ -1,0 +1,95 @@
+# The project's commands. `make` alone lists them.
+#
+#   BLAS feature   Linux links the system's OpenBLAS; on macOS Apple's Accelerate is used instead.
+#   CARGO_FLAGS    further flags for every cargo build, for example `make dream CARGO_FLAGS=--offline`
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+ifeq ($(shell uname -s),Darwin)
+FEATURES := --no-default-features --features accelerate
+else
+FEATURES :=
+endif
+CARGO := cargo
+CARGO_FLAGS ?=
+BUILD_FLAGS := --locked $(FEATURES) $(CARGO_FLAGS)
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+ONEIRIC := $(TARGET_DIR)/release/oneiric
+PHOTO ?= assets/china.jpg
+
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## Install what building needs and is missing (OpenBLAS, a linker)
+	@scripts/setup.sh
+
+.PHONY: release
+release: setup ## Build the optimized program
+	$(CARGO) build --release $(BUILD_FLAGS)
+
+.PHONY: dream
+dream: release ## Dream a sample photo (another one: make dream PHOTO=…)
+	@mkdir -p out
+	$(ONEIRIC) dream "$(PHOTO)" --out "out/$(basename $(notdir $(PHOTO)))-dream.png"
+
+.PHONY: test
+test: setup fmt-check lint docs portable unit smoke ## Run every check that must pass
+	@echo 'All checks passed.'
+
+.PHONY: fmt-check
+fmt-check:
+	@scripts/setup.sh rustfmt
+	$(CARGO) fmt --check
+
+.PHONY: lint
+lint:
+	@scripts/setup.sh clippy
+	$(CARGO) clippy --all-targets $(BUILD_FLAGS) -- -D warnings
+
+.PHONY: docs
+docs:
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items $(BUILD_FLAGS)
+
+# Without any BLAS the engine falls back to pure Rust; this is also what other platforms build.
+.PHONY: portable
+portable:
+	$(CARGO) clippy --no-default-features --locked $(CARGO_FLAGS) -- -D warnings
+	$(CARGO) build --no-default-features --locked $(CARGO_FLAGS)
+
+# cargo-nextest runs every test in a process of its own and is faster; cargo's own runner runs the same tests.
+define run_tests
+  if $(CARGO) nextest --version >/dev/null 2>&1; then \
+    $(CARGO) nextest run --no-fail-fast $(BUILD_FLAGS) $(1); \
+  else \
+    echo 'cargo-nextest is not installed (cargo install --locked cargo-nextest): using cargo test'; \
+    $(CARGO) test --no-fail-fast $(BUILD_FLAGS) $(1); \
+  fi
+endef
+
+.PHONY: unit
+unit:
+	$(call run_tests,--lib --bins --tests)
+	$(CARGO) test --doc $(BUILD_FLAGS)
+
+# The optimized program, as it is used: a small dream of the sample photo, checked.
+.PHONY: smoke
+smoke: release
+	ONEIRIC_BIN="$(abspath $(ONEIRIC))" $(CARGO) test --test it $(BUILD_FLAGS) smoke
+
+.PHONY: bench
+bench: release ## Measure the speed of a dream step: a JSON line a net and size
+	@$(ONEIRIC) bench --json
+
+.PHONY: bench-peer
+bench-peer: release ## The same steps in PyTorch in the same sitting, and the ratios
+	@tests/benches/peer.sh $(ONEIRIC)
+
+.PHONY: clean
+clean: ## Remove what was built (pictures in out/ stay)
+	$(CARGO) clean

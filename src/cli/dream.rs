@@ -1,0 +1,259 @@
+//! `oneiric dream`: photos, folders, noise or a recipe in; dreams out.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::anyhow;
+use serde::Serialize;
+
+use super::args::{DreamArgs, SaveArgs};
+use super::destination::{Destination, expand_folders, with_step};
+use super::failure::{Exit, Failure};
+use super::follow::{StopAfter, follow};
+use super::interrupt::Interrupts;
+use super::output::{Report, duration};
+use super::progress::Reporter;
+use crate::imageio::{self, ImageError, OutputFormat, SaveOptions};
+use crate::job::How;
+use crate::tasks::catalogue;
+use crate::tasks::dream::{Dream, DreamSpec, Dreamer, Photo, Preset, Recipe};
+
+/// What a run is to do, with everything on the command line taken into account.
+struct Plan {
+    spec: DreamSpec,
+    /// What the dreams start from.
+    starts: Vec<Start>,
+    destination: Destination,
+    /// A recipe that is repeated as it is.
+    repeats: Option<Recipe>,
+}
+
+/// What one dream starts from.
+enum Start {
+    Photo(PathBuf),
+    Noise,
+}
+
+impl Start {
+    fn photo(&self) -> Option<&Path> {
+        match self {
+            Self::Photo(path) => Some(path),
+            Self::Noise => None,
+        }
+    }
+}
+
+/// One dream's line of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// The photo; null for noise.
+    file: Option<String>,
+    out: &'a str,
+    width: usize,
+    height: usize,
+    /// Steps done in all octaves.
+    steps: usize,
+    /// Whether Ctrl-C came before the end.
+    stopped: bool,
+    seconds: f64,
+    /// At the first and the last step of the last octave.
+    objective_start: Option<f64>,
+    objective_end: Option<f64>,
+    seed: u64,
+}
+
+pub fn run(args: &DreamArgs) -> Result<Exit, Failure> {
+    if args.list_presets {
+        return list_presets(args.common.json);
+    }
+    let plan = Plan::new(args)?;
+    let interrupts = Interrupts::watch()?;
+    let graph = catalogue::open(&plan.spec.net).map_err(Failure::input)?;
+    let mut session = DreamSession {
+        dreamer: Dreamer::new(plan.spec.clone(), graph)?,
+        plan: &plan,
+        save: &args.save,
+        reporter: Reporter::new(args.common.quiet),
+        report: Report::to_stdout(args.common.json),
+        interrupts,
+    };
+    let mut exit = Exit::Done;
+    for (i, start) in plan.starts.iter().enumerate() {
+        if let (Some(photo), true) = (start.photo(), plan.starts.len() > 1) {
+            session.reporter.heading(&format!("{} of {}: {}", i + 1, plan.starts.len(), photo.display()));
+        }
+        match session.dream(start) {
+            Ok(How::Completed) if session.interrupts.requested() && i + 1 < plan.starts.len() => {
+                return Ok(Exit::Interrupted);
+            }
+            Ok(How::Completed) => {}
+            Ok(How::Cancelled) => return Ok(Exit::Interrupted),
+            Err(Failure::NobodyReads) => return Err(Failure::NobodyReads),
+            // One bad photo does not stop the others.
+            Err(failure) => exit = exit.or_worse(failure.report()),
+        }
+    }
+    Ok(exit)
+}
+
+impl Plan {
+    fn new(args: &DreamArgs) -> Result<Self, Failure> {
+        let recipe = args.recipe.as_deref().map(Recipe::from_file).transpose().map_err(Failure::input)?;
+        let base = match &recipe {
+            Some(recipe) => recipe.dream.clone(),
+            None => DreamSpec::preset(args.preset.unwrap_or_default()),
+        };
+        let spec = args.override_spec(base.clone());
+        let starts = starts(args, recipe.as_ref(), &spec)?;
+        let destination = Destination::new(args.save.out.as_deref(), starts.len() > 1)?;
+        let as_it_is = args.photos.is_empty() && DreamSpec { save_every: 0, max_memory: None, ..spec.clone() } == base;
+        Ok(Self { spec, starts, destination, repeats: recipe.filter(|_| as_it_is) })
+    }
+}
+
+fn starts(args: &DreamArgs, recipe: Option<&Recipe>, spec: &DreamSpec) -> Result<Vec<Start>, Failure> {
+    if !args.photos.is_empty() {
+        return Ok(expand_folders(&args.photos)?.into_iter().map(Start::Photo).collect());
+    }
+    if spec.from_noise.is_some() {
+        return Ok(vec![Start::Noise]);
+    }
+    if let (Some(recipe), Some(path)) = (recipe, &args.recipe)
+        && let Some(photo) = recipe.find_source(path).map_err(Failure::input)?
+    {
+        return Ok(vec![Start::Photo(photo)]);
+    }
+    Err(Failure::Input(anyhow!("there is nothing to dream of: name a photo or a folder, or start with --from-noise")))
+}
+
+/// One run of the command: a net that is ready, and where everything goes.
+struct DreamSession<'a> {
+    dreamer: Dreamer,
+    plan: &'a Plan,
+    save: &'a SaveArgs,
+    reporter: Reporter,
+    report: Report,
+    interrupts: Interrupts,
+}
+
+impl DreamSession<'_> {
+    /// Dreams once and saves it.
+    fn dream(&mut self, start: &Start) -> Result<How, Failure> {
+        let started = Instant::now();
+        let out = self.plan.destination.file_for(start.photo())?;
+        let saver = Saver::new(&out, self.save)?;
+        let photo = start.photo().map(|path| self.load(path)).transpose()?;
+        if photo.as_ref().is_some_and(|photo| photo.picture.alpha.is_some()) && saver.options.format == OutputFormat::Jpeg {
+            self.reporter.note("JPEG has no transparency: what is transparent becomes white");
+        }
+        let job = self.dreamer.dream(photo)?;
+        saver.check_size(job.size_px())?;
+        let stop_after = self.plan.repeats.as_ref().and_then(|recipe| recipe.stopped_after);
+        let job = StopAfter { job, steps: stop_after.unwrap_or(usize::MAX) };
+        let keep = |dream: Dream| saver.save(&with_step(&out, dream.steps_done), &dream);
+        let ended = follow(job, &mut self.reporter, &self.interrupts, keep)?;
+        saver.save(&out, &ended.output)?;
+        self.tell(start, &out, &ended.output, ended.how, started)?;
+        Ok(ended.how)
+    }
+
+    fn load(&self, path: &Path) -> Result<Photo, Failure> {
+        let photo = Photo::load(path, self.plan.spec.max_memory).map_err(Failure::input)?;
+        let source = self.plan.repeats.as_ref().and_then(|recipe| recipe.source.as_ref());
+        if source.is_some_and(|source| !source.is(&photo.picture)) {
+            let file = path.display();
+            self.reporter.note(&format!("{file} is not the picture that the recipe was made with: the dream will differ"));
+        }
+        Ok(photo)
+    }
+
+    fn tell(&mut self, start: &Start, out: &Path, dream: &Dream, how: How, since: Instant) -> Result<(), Failure> {
+        let seconds = since.elapsed().as_secs_f64();
+        let picture = &dream.picture;
+        let stopped = how == How::Cancelled;
+        let file = start.photo().map(|photo| photo.to_string_lossy().into_owned());
+        let out = out.to_string_lossy();
+        let text = format!(
+            "{}{} -> {out} ({}×{}, {} steps in {})",
+            if stopped { "stopped: " } else { "" },
+            file.as_deref().unwrap_or("noise"),
+            picture.width,
+            picture.height,
+            dream.steps_done,
+            duration(seconds),
+        );
+        self.report.line(text)?;
+        self.report.object(&Line {
+            file,
+            out: &out,
+            width: picture.width,
+            height: picture.height,
+            steps: dream.steps_done,
+            stopped,
+            seconds: (seconds * 1000.0).round() / 1000.0,
+            objective_start: dream.objective.map(|[start, _]| start),
+            objective_end: dream.objective.map(|[_, end]| end),
+            seed: self.plan.spec.seed,
+        })
+    }
+}
+
+/// Writes dreams in the format that the output's name asks for.
+struct Saver {
+    path: PathBuf,
+    options: SaveOptions,
+}
+
+impl Saver {
+    /// Finds what would keep a picture from being written there, before any work is done.
+    fn new(out: &Path, save: &SaveArgs) -> Result<Self, Failure> {
+        let format = OutputFormat::of_path(out).map_err(Failure::input)?;
+        let mut options = SaveOptions::new(format);
+        options.bits = save.bits.unwrap_or(options.bits);
+        options.jpeg_quality = save.quality.unwrap_or(options.jpeg_quality);
+        if options.bits == imageio::Bits::Sixteen && !format.has_sixteen_bits() {
+            return Err(Failure::input(ImageError::NoSixteenBit { path: out.to_path_buf(), format }));
+        }
+        if save.quality.is_some() && format != OutputFormat::Jpeg {
+            let problem = "--quality is for JPEG only: end the name of --out in .jpg, or leave it out";
+            return Err(Failure::Input(anyhow!(problem)));
+        }
+        imageio::check_writable(out).map_err(Failure::input)?;
+        Ok(Self { path: out.to_path_buf(), options })
+    }
+
+    fn check_size(&self, [height_px, width_px]: [usize; 2]) -> Result<(), Failure> {
+        let format = self.options.format;
+        let max_side_px = format.max_side_px();
+        if height_px.max(width_px) <= max_side_px {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        Err(Failure::input(ImageError::TooLargeForFormat { path, format, width_px, height_px, max_side_px }))
+    }
+
+    fn save(&self, path: &Path, dream: &Dream) -> Result<(), Failure> {
+        let options = SaveOptions { recipe: Some(dream.recipe.to_text()), ..self.options.clone() };
+        imageio::save(path, &dream.picture, &options).map_err(Failure::input)
+    }
+}
+
+fn list_presets(json: bool) -> Result<Exit, Failure> {
+    #[derive(Serialize)]
+    struct PresetLine<'a> {
+        preset: &'a str,
+        settings: &'a DreamSpec,
+    }
+    let mut report = Report::to_stdout(json);
+    for preset in Preset::ALL {
+        let settings = DreamSpec::preset(preset);
+        report.object(&PresetLine { preset: preset.name(), settings: &settings })?;
+        let text = toml::to_string(&settings).map_err(Failure::running)?;
+        report.line(format_args!("{}\n", preset.name()))?;
+        for line in text.lines().filter(|line| !line.starts_with("preset =")) {
+            report.line(format_args!("  {line}"))?;
+        }
+        report.line("")?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,189 @@
+//! What a command says to its reader: lines for people or JSON for programs, on stdout or in a file.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::failure::Failure;
+
+/// Takes a command's results.
+pub struct Report {
+    json: bool,
+    target: Target,
+}
+
+enum Target {
+    Stdout,
+    /// Collected, and written whole at the end.
+    File {
+        path: PathBuf,
+        text: Vec<u8>,
+    },
+}
+
+impl Report {
+    /// A report on stdout.
+    pub fn to_stdout(json: bool) -> Self {
+        Self { json, target: Target::Stdout }
+    }
+
+    /// A report in a file, or on stdout without one.
+    pub fn to_file_or_stdout(json: bool, path: Option<&Path>) -> Self {
+        let target = path.map_or(Target::Stdout, |path| Target::File { path: path.to_path_buf(), text: Vec::new() });
+        Self { json, target }
+    }
+
+    /// Whether programs read this, one JSON object a line.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// One line for people. Nothing in JSON.
+    pub fn line(&mut self, text: impl Display) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { self.write(&format!("{text}\n")) }
+    }
+
+    /// One JSON object. Nothing for people.
+    pub fn object(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        if !self.json {
+            return Ok(());
+        }
+        let text = serde_json::to_string(value).context("cannot write JSON").map_err(Failure::Running)?;
+        self.write(&format!("{text}\n"))
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        match &mut self.target {
+            Target::File { text: collected, .. } => {
+                collected.extend_from_slice(text.as_bytes());
+                Ok(())
+            }
+            Target::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(stdout_failure)
+            }
+        }
+    }
+
+    /// Ends the report: a file is written now, whole or not at all.
+    pub fn finish(self) -> Result<(), Failure> {
+        match self.target {
+            Target::Stdout => Ok(()),
+            Target::File { path, text } => write_atomically(&path, &text)
+                .with_context(|| format!("cannot write {}", path.display()))
+                .map_err(Failure::Input),
+        }
+    }
+}
+
+fn stdout_failure(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::NobodyReads;
+    }
+    Failure::running(anyhow::Error::new(error).context("cannot write to the standard output"))
+}
+
+fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// `1234567` as `1,234,567`.
+pub fn with_commas(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three significant digits and a unit: `4.65 M`, `385 M`, `1.20 G`.
+pub fn with_unit(number: u64) -> String {
+    let mut value = number as f64;
+    let mut unit = "";
+    for larger in ["k", "M", "G", "T", "P"] {
+        // What would be shown as 1000 belongs to the next unit.
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, larger);
+    }
+    if unit.is_empty() {
+        return number.to_string();
+    }
+    let decimals = if value < 9.995 {
+        2
+    } else if value < 99.95 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// Seconds as people say them: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 05 min`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 10.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// Lays out rows in columns: the first columns left-aligned, the rest right-aligned.
+pub fn table(rows: &[Vec<String>], left_aligned: usize) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let lay_out = |row: &Vec<String>| {
+        let cell = |(column, text): (usize, &String)| {
+            let width = widths[column];
+            if column < left_aligned { format!("{text:<width$}") } else { format!("{text:>width$}") }
+        };
+        row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    rows.iter().map(lay_out).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let cases = [(0, "0"), (999, "999"), (1000, "1.00 k"), (4_652_008, "4.65 M"), (99_960_000, "100 M")];
+        let more = [(385_000_000, "385 M"), (999_600_000, "1.00 G"), (15_470_000_000, "15.5 G")];
+        for (number, text) in cases.into_iter().chain(more) {
+            assert_eq!(with_unit(number), text, "{number}");
+        }
+        assert_eq!((with_commas(0), with_commas(999), with_commas(4_652_008)), ("0".into(), "999".into(), "4,652,008".into()));
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let cases = [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 05 min")];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_by_characters() {
+        let rows = [vec!["a".to_string(), "1×1".to_string()], vec!["long".to_string(), "11×11".to_string()]];
+        assert_eq!(table(&rows, 1), ["a       1×1", "long  11×11"]);
+    }
+}

@@ -1,0 +1,194 @@
+//! Writing a file whole or not at all.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+use super::error::ImageError;
+
+/// Checks that a picture could be written to `path`, before hours of work are spent on it: that no folder, device or
+/// read-only file is in its place, and that its folder is writable or can be made. Nothing is left behind.
+pub fn check_writable(path: &Path) -> Result<(), ImageError> {
+    let target = real_target(path)?;
+    let mut folder = folder_of(&target);
+    while !folder.exists() {
+        folder = folder_of(folder);
+    }
+    if !folder.is_dir() {
+        return Err(ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: folder.to_path_buf() });
+    }
+    temporary_in(folder).map_err(|error| ImageError::writing(path, error))?;
+    Ok(())
+}
+
+/// Writes `bytes` to `path`, making its folder where it is missing: first to a temporary file beside it, then to disk,
+/// then under its name. On failure the file that was there is untouched and the temporary one removed.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ImageError> {
+    let target = real_target(path)?;
+    let folder = folder_of(&target);
+    let written = fs::create_dir_all(folder).and_then(|()| {
+        let mut temporary = temporary_in(folder)?;
+        fill(temporary.as_file_mut())?;
+        if let Ok(old) = fs::metadata(&target) {
+            temporary.as_file().set_permissions(old.permissions())?;
+        }
+        temporary.as_file().sync_all()?;
+        temporary.persist(&target).map_err(|error| error.error)?;
+        Ok(())
+    });
+    written.map_err(|error| match error.kind() {
+        // `create_dir_all` says so of a file in the place of a folder.
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: folder.to_path_buf() }
+        }
+        _ => ImageError::writing(path, error),
+    })?;
+    // The new name lasts through a power cut once the folder is on disk too; not every system can do it.
+    #[cfg(unix)]
+    let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+/// The file that will be replaced: `path`, or what it links to. Refuses what is not a file that may be written.
+fn real_target(path: &Path) -> Result<PathBuf, ImageError> {
+    if path.file_name().is_none() {
+        return Err(ImageError::OutputIsFolder { path: path.to_path_buf() });
+    }
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path.to_path_buf()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            let blocking = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(path);
+            return Err(ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: blocking.to_path_buf() });
+        }
+        Err(error) => return Err(ImageError::writing(path, error)),
+    };
+    if found.is_dir() {
+        return Err(ImageError::OutputIsFolder { path: path.to_path_buf() });
+    }
+    if !found.is_file() {
+        return Err(ImageError::OutputNotAFile { path: path.to_path_buf() });
+    }
+    if found.permissions().readonly() {
+        return Err(ImageError::OutputReadOnly { path: path.to_path_buf() });
+    }
+    fs::canonicalize(path).map_err(|error| ImageError::writing(path, error))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => path,
+    }
+}
+
+/// A temporary file that becomes the picture: with the permissions of any new file, not the private ones that temporary
+/// files have.
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(".oneiric-").suffix(".part");
+    #[cfg(unix)]
+    let readable = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
+    #[cfg(unix)]
+    builder.permissions(readable);
+    builder.tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("the folder is there");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_old_file_alone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.png");
+        fs::write(&path, "old").expect("writable");
+        let failed = write_with(&path, |file| {
+            file.write_all(b"half of the n")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert!(matches!(failed, Err(ImageError::DiskFull { .. })), "{failed:?}");
+        assert_eq!(fs::read(&path).expect("still there"), b"old");
+        assert_eq!(names(folder.path()), ["a.png"]);
+        write(&path, b"new").expect("writable");
+        assert_eq!(fs::read(&path).expect("there"), b"new");
+        assert_eq!(names(folder.path()), ["a.png"]);
+    }
+
+    #[test]
+    fn missing_folders_are_made_and_files_in_their_place_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let deep = folder.path().join("x/y/a.png");
+        check_writable(&deep).expect("it can be made");
+        assert!(names(folder.path()).is_empty(), "checking makes nothing");
+        write(&deep, b"new").expect("writable");
+        assert_eq!(fs::read(&deep).expect("there"), b"new");
+
+        let below_a_file = deep.join("b.png");
+        let deeper_below_a_file = deep.join("z/b.png");
+        for path in [&below_a_file, &deeper_below_a_file] {
+            for refused in [check_writable(path), write(path, b"new")] {
+                let Err(ImageError::ParentNotAFolder { blocking, .. }) = &refused else { panic!("{refused:?}") };
+                assert_eq!(blocking, &deep);
+            }
+        }
+        assert_eq!(fs::read(&deep).expect("there"), b"new");
+    }
+
+    #[test]
+    fn folders_and_read_only_files_are_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for path in [folder.path(), Path::new("/"), Path::new(".."), Path::new("")] {
+            let refused = check_writable(path);
+            assert!(matches!(refused, Err(ImageError::OutputIsFolder { .. })), "{}: {refused:?}", path.display());
+        }
+        let path = folder.path().join("a.png");
+        fs::write(&path, "old").expect("writable");
+        let mut permissions = fs::metadata(&path).expect("there").permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions).expect("ours");
+        assert!(matches!(check_writable(&path), Err(ImageError::OutputReadOnly { .. })));
+        assert!(matches!(write(&path, b"new"), Err(ImageError::OutputReadOnly { .. })));
+        assert_eq!(fs::read(&path).expect("there"), b"old");
+        check_writable(Path::new("a-name-in-the-working-folder.png")).expect("a bare name is fine");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_are_refused_links_followed_and_permissions_kept() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        for device in ["/dev/full", "/dev/null"] {
+            assert!(matches!(write(Path::new(device), b"x"), Err(ImageError::OutputNotAFile { .. })));
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (path, link) = (folder.path().join("a.png"), folder.path().join("link.png"));
+        fs::write(&path, "old").expect("writable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("ours");
+        symlink(&path, &link).expect("links are made");
+        write(&link, b"new").expect("writable");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert_eq!(fs::read(&path).expect("there"), b"new");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640);
+        // A new file is as readable as one that any other program makes.
+        let (fresh, plain) = (folder.path().join("fresh.png"), folder.path().join("plain"));
+        write(&fresh, b"new").expect("writable");
+        fs::write(&plain, "x").expect("writable");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
+        assert_eq!(mode(&fresh), mode(&plain));
+    }
+}

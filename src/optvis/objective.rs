@@ -1,0 +1,312 @@
+//! What is maximized: weighted sums of what layers answer.
+
+use std::ops::{Add, Mul};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::parallel::{for_each_chunk_mut, sum_of};
+use crate::base::tensor::View;
+use crate::nn::exec::frozen::Session;
+use crate::nn::graph::NodeId;
+
+/// What is made of the units of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// ½ Σ a²: more of whatever is there already (Mordvintsev 2015).
+    #[default]
+    L2,
+    Mean,
+    Sum,
+}
+
+impl Measure {
+    pub const ALL: [Self; 3] = [Self::L2, Self::Mean, Self::Sum];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::Mean => "mean",
+            Self::Sum => "sum",
+        }
+    }
+}
+
+/// Which units of a layer count.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Units {
+    All,
+    /// Whole maps; each index once.
+    Channels(Vec<usize>),
+    /// One unit; `x` and `y` from 0 (left, top) to 1.
+    Neuron {
+        channel: usize,
+        x: f32,
+        y: f32,
+    },
+}
+
+/// What is asked of a blob.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Score {
+    Units {
+        measure: Measure,
+        units: Units,
+    },
+    /// Of a blob of class scores: the score of one class; the mean where a class has a map of scores.
+    Logit(usize),
+    /// Of a blob of class scores: the softmax probability of one class; the mean over the places of a map.
+    Posterior(usize),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Term {
+    node: NodeId,
+    weight: f32,
+    score: Score,
+}
+
+/// A weighted sum of scores. Sums and multiples of objectives are objectives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    terms: Vec<Term>,
+}
+
+impl Objective {
+    pub fn new(node: NodeId, score: Score) -> Self {
+        Self { terms: vec![Term { node, weight: 1.0, score }] }
+    }
+
+    /// The nodes whose blobs are read, each once.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = self.terms.iter().map(|term| term.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
+    /// The value after [`Session::forward`]; writes the seeds for [`Session::backward`].
+    pub fn value_and_seed(&self, session: &mut Session) -> f64 {
+        let mut value = 0.0;
+        for (i, term) in self.terms.iter().enumerate() {
+            let (blob, seed) = session.blob_and_seed(term.node);
+            if !self.terms[..i].iter().any(|earlier| earlier.node == term.node) {
+                seed.fill(0.0);
+            }
+            value += term.value_and_seed(blob, seed);
+        }
+        value
+    }
+}
+
+impl Add for Objective {
+    type Output = Self;
+
+    fn add(mut self, mut other: Self) -> Self {
+        self.terms.append(&mut other.terms);
+        self
+    }
+}
+
+impl Mul<Objective> for f32 {
+    type Output = Objective;
+
+    fn mul(self, mut objective: Objective) -> Objective {
+        objective.terms.iter_mut().for_each(|term| term.weight *= self);
+        objective
+    }
+}
+
+impl Term {
+    /// The weighted score of `blob` (NHWC); its gradient is added to `seed`.
+    fn value_and_seed(&self, blob: View<'_, f32>, seed: &mut [f32]) -> f64 {
+        let [_, channels, height, width] = blob.shape.as_maps().unwrap_or([1, blob.data.len(), 1, 1]);
+        let value = match &self.score {
+            Score::Units { measure, units: Units::All } => self.whole(*measure, blob.data, seed),
+            Score::Units { measure, units: Units::Channels(chosen) } => {
+                self.channels(*measure, chosen, blob.data.chunks_exact(channels), seed.chunks_exact_mut(channels))
+            }
+            &Score::Units { measure, units: Units::Neuron { channel, x, y } } => {
+                let place = place(y, height) * width + place(x, width);
+                let one = place * channels..(place + 1) * channels;
+                let (pixel, d_pixel) = (blob.data[one.clone()].chunks_exact(channels), &mut seed[one]);
+                self.channels(measure, &[channel], pixel, d_pixel.chunks_exact_mut(channels))
+            }
+            &Score::Logit(class) => {
+                let places = blob.data.chunks_exact(channels);
+                self.channels(Measure::Mean, &[class], places, seed.chunks_exact_mut(channels))
+            }
+            &Score::Posterior(class) => self.posterior(class, channels, blob.data, seed),
+        };
+        f64::from(self.weight) * value
+    }
+
+    fn whole(&self, measure: Measure, blob: &[f32], seed: &mut [f32]) -> f64 {
+        const CHUNK: usize = 1 << 15;
+        let scale = self.weight * slope(measure, blob.len());
+        for_each_chunk_mut(seed, CHUNK, |i, seed| {
+            for (d, &a) in seed.iter_mut().zip(&blob[i * CHUNK..]) {
+                *d += if measure == Measure::L2 { scale * a } else { scale };
+            }
+        });
+        match measure {
+            Measure::L2 => 0.5 * sum_of(blob, |&a| f64::from(a) * f64::from(a)),
+            Measure::Mean => sum_of(blob, |&a| f64::from(a)) / blob.len() as f64,
+            Measure::Sum => sum_of(blob, |&a| f64::from(a)),
+        }
+    }
+
+    /// `places` and `d_places` are the values of all channels, place by place.
+    fn channels<'a>(
+        &self,
+        measure: Measure,
+        chosen: &[usize],
+        places: impl ExactSizeIterator<Item = &'a [f32]>,
+        d_places: impl Iterator<Item = &'a mut [f32]>,
+    ) -> f64 {
+        let units = places.len() * chosen.len();
+        let scale = self.weight * slope(measure, units);
+        let mut sum = 0.0;
+        for (place, d_place) in places.zip(d_places) {
+            for &channel in chosen {
+                let a = place[channel];
+                let (value, derivative) = match measure {
+                    Measure::L2 => (0.5 * f64::from(a) * f64::from(a), a),
+                    Measure::Mean | Measure::Sum => (f64::from(a), 1.0),
+                };
+                sum += value;
+                d_place[channel] += scale * derivative;
+            }
+        }
+        if measure == Measure::Mean { sum / units as f64 } else { sum }
+    }
+
+    /// With p = softmax(a): ∂p_class / ∂a_k = p_class · (δ − p_k).
+    fn posterior(&self, class: usize, classes: usize, blob: &[f32], seed: &mut [f32]) -> f64 {
+        let places = (blob.len() / classes) as f64;
+        let mut sum = 0.0;
+        for (scores, seed) in blob.chunks_exact(classes).zip(seed.chunks_exact_mut(classes)) {
+            let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let exp = |score: f32| (f64::from(score) - f64::from(highest)).exp();
+            let total: f64 = scores.iter().map(|&score| exp(score)).sum();
+            let p_class = exp(scores[class]) / total;
+            sum += p_class;
+            for (k, (d, &score)) in seed.iter_mut().zip(scores).enumerate() {
+                let other = f64::from(u8::from(k == class)) - exp(score) / total;
+                *d += (f64::from(self.weight) * p_class * other / places) as f32;
+            }
+        }
+        sum / places
+    }
+}
+
+/// The constant factor of a measure's derivative.
+fn slope(measure: Measure, units: usize) -> f32 {
+    if measure == Measure::Mean { 1.0 / units as f32 } else { 1.0 }
+}
+
+/// The index of the unit at a place from 0 to 1.
+fn place(fraction: f32, len: usize) -> usize {
+    ((fraction * len as f32) as usize).min(len.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::tensor::Shape;
+    use crate::optvis::testing::{assert_close, same_on_any_pool, values};
+
+    fn evaluate(objective: &Objective, shape: &Shape, blob: &[f32]) -> (f64, Vec<f32>) {
+        let mut seed = vec![0.0; blob.len()];
+        let value = objective.terms.iter().map(|term| term.value_and_seed(View::new(shape, blob), &mut seed)).sum();
+        (value, seed)
+    }
+
+    fn of(measure: Measure, units: Units) -> Objective {
+        Objective::new(1, Score::Units { measure, units })
+    }
+
+    /// Two places of three channels.
+    fn small() -> (Shape, [f32; 6]) {
+        (Shape::maps(1, 3, 1, 2), [1.0, -2.0, 3.0, 4.0, 5.0, -6.0])
+    }
+
+    #[test]
+    fn values_are_what_they_say() {
+        let (shape, blob) = small();
+        let channels = |list: &[usize]| Units::Channels(list.to_vec());
+        let neuron = |x| Units::Neuron { channel: 1, x, y: 0.5 };
+        let cases = [
+            (of(Measure::L2, Units::All), 45.5, [1.0, -2.0, 3.0, 4.0, 5.0, -6.0]),
+            (of(Measure::Sum, Units::All), 5.0, [1.0; 6]),
+            (of(Measure::Mean, channels(&[0, 2])), 0.5, [0.25, 0.0, 0.25, 0.25, 0.0, 0.25]),
+            (of(Measure::L2, channels(&[1])), 14.5, [0.0, -2.0, 0.0, 0.0, 5.0, 0.0]),
+            (of(Measure::Sum, neuron(0.0)), -2.0, [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
+            (of(Measure::Mean, neuron(1.0)), 5.0, [0.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+            (Objective::new(1, Score::Logit(2)), -1.5, [0.0, 0.0, 0.5, 0.0, 0.0, 0.5]),
+        ];
+        for (objective, value, seed) in cases {
+            assert_eq!(evaluate(&objective, &shape, &blob), (value, seed.to_vec()), "{objective:?}");
+        }
+    }
+
+    #[test]
+    fn the_centre_of_a_map_is_its_middle() {
+        assert_eq!([place(0.5, 7), place(0.5, 1), place(0.0, 7), place(1.0, 7), place(0.999, 4)], [3, 0, 0, 6, 3]);
+    }
+
+    #[test]
+    fn sums_and_multiples_are_objectives() {
+        let (shape, blob) = small();
+        let objective = 0.5 * of(Measure::L2, Units::All) + -2.0 * of(Measure::Sum, Units::Channels(vec![0]));
+        let (value, seed) = evaluate(&objective, &shape, &blob);
+        assert_eq!(value, 0.5 * 45.5 - 2.0 * 5.0);
+        assert_eq!(seed, [0.5 - 2.0, -1.0, 1.5, 2.0 - 2.0, 2.5, -3.0]);
+        let nodes = (objective + Objective::new(0, Score::Logit(0))).nodes();
+        assert_eq!(nodes, [0, 1]);
+    }
+
+    #[test]
+    fn gradients_are_those_of_the_values() {
+        let shape = Shape::maps(1, 4, 3, 2);
+        let blob = values(shape.len(), 6);
+        let posterior = Objective::new(1, Score::Posterior(2));
+        let (p, _) = evaluate(&posterior, &shape, &blob);
+        assert!(p > 0.05 && p < 0.95, "{p} is a probability far from both ends");
+        for objective in [
+            posterior,
+            3.0 * Objective::new(1, Score::Logit(3)),
+            of(Measure::L2, Units::All),
+            -0.5 * of(Measure::Mean, Units::All),
+            of(Measure::L2, Units::Channels(vec![3, 1])),
+            2.0 * of(Measure::L2, Units::Neuron { channel: 3, x: 0.5, y: 0.1 }),
+        ] {
+            let (_, seed) = evaluate(&objective, &shape, &blob);
+            assert!(seed.iter().any(|&d| d != 0.0));
+            for i in 0..blob.len() {
+                let at = |shift: f32| {
+                    let mut moved = blob.clone();
+                    moved[i] += shift;
+                    evaluate(&objective, &shape, &moved).0
+                };
+                let slope = (at(1.0 / 64.0) - at(-1.0 / 64.0)) * 32.0;
+                assert_close(f64::from(seed[i]), slope, 1e-3, 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn large_scores_do_not_overflow_the_softmax() {
+        let shape = Shape::vector(1, 3);
+        let (p, seed) = evaluate(&Objective::new(1, Score::Posterior(0)), &shape, &[1000.0, 1000.0, -1000.0]);
+        assert_close(p, 0.5, 1e-12, 0.0);
+        assert_eq!(seed, [0.25, -0.25, 0.0]);
+    }
+
+    #[test]
+    fn a_large_blob_is_summed_alike_on_any_number_of_threads() {
+        let shape = Shape::maps(1, 64, 50, 40);
+        let blob = values(shape.len(), 7);
+        same_on_any_pool(|| evaluate(&of(Measure::L2, Units::All), &shape, &blob));
+    }
+}

@@ -1,0 +1,103 @@
+//! Why a dream cannot be dreamt.
+
+use std::path::PathBuf;
+
+use crate::imageio::ImageError;
+use crate::nn::graph::GraphError;
+use crate::optvis::ascent::AscentError;
+use crate::tasks::TaskError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DreamError {
+    #[error("{setting} is {value}, but must be {expected}")]
+    Setting { setting: &'static str, value: String, expected: &'static str },
+    #[error("a class and {other} cannot be dreamt together: leave one of them out")]
+    ClassAnd { other: &'static str },
+    #[error("channels and a neuron cannot be asked for together: leave one of them out")]
+    ChannelsAndNeuron,
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    #[error("layer `{layer}` has {channels} channels, 0 to {}, but channel {channel} is asked for", .channels.saturating_sub(1))]
+    Channel { layer: String, channel: usize, channels: usize },
+    #[error("layer `{layer}` has no maps with channels: choose another layer")]
+    NoMaps { layer: String },
+    #[error("`{layer}` is the picture itself, as the net takes it: choose a layer behind it")]
+    InputLayer { layer: String },
+    #[error("the net `{net}` has no layer with maps to dream of: name a layer")]
+    NoLayer { net: String },
+    #[error("the net `{net}` has {classes} classes, 0 to {}, but class {class} is asked for", .classes.saturating_sub(1))]
+    ClassIndex { net: String, class: usize, classes: usize },
+    #[error("the net `{net}` has no class names: give the class by its number")]
+    NoClassNames { net: String },
+    #[error("no class of the net has `{class}` in its name; the nearest are {}", .nearest.join(", "))]
+    UnknownClass { class: String, nearest: Vec<String> },
+    #[error("{count} classes have `{class}` in their names, such as {}: be more precise, or give a number", .some.join(", "))]
+    AmbiguousClass { class: String, count: usize, some: Vec<String> },
+    #[error("a dream starts from a photo or from noise, not from both: leave one of them out")]
+    PhotoAndNoise,
+    #[error("there is neither a photo nor a size of noise to start from")]
+    NothingToStartFrom,
+    #[error(
+        "{width_px}×{height_px} is too small for {goal}, which needs {needed_width_px}×{needed_height_px}: \
+         set the size to {needed_size_px} or more"
+    )]
+    TooSmall {
+        width_px: usize,
+        height_px: usize,
+        goal: String,
+        needed_width_px: usize,
+        needed_height_px: usize,
+        needed_size_px: usize,
+    },
+    #[error(
+        "{goal} of the net `{net}` works only on pictures of {native_width_px}×{native_height_px}, not on \
+         {width_px}×{height_px} ({source}): bring the picture to that size, or choose an earlier layer"
+    )]
+    FixedSize {
+        net: String,
+        goal: String,
+        native_width_px: usize,
+        native_height_px: usize,
+        width_px: usize,
+        height_px: usize,
+        source: GraphError,
+    },
+    #[error(
+        "dreaming at {width_px}×{height_px} takes {} MiB of memory and {} MiB can be had: {}",
+        needed_bytes.div_ceil(1 << 20), available_bytes >> 20, advice_on_size(*.fitting_size_px)
+    )]
+    Memory {
+        width_px: usize,
+        height_px: usize,
+        needed_bytes: u64,
+        available_bytes: u64,
+        /// The longest side that would fit.
+        fitting_size_px: Option<usize>,
+    },
+    #[error(transparent)]
+    Picture(#[from] ImageError),
+    #[error("{path} carries no recipe: only pictures that this program made do")]
+    NoRecipe { path: PathBuf },
+    #[error("the recipe cannot be understood: {reason}")]
+    BadRecipe { reason: String },
+    #[error("the photo {file} that the recipe starts from is not there: give the photo too")]
+    MissingSource { file: String },
+    #[error(transparent)]
+    Ascent(#[from] AscentError),
+}
+
+fn advice_on_size(fitting_size_px: Option<usize>) -> String {
+    match fitting_size_px {
+        Some(size_px) => format!("a size of {size_px} would fit"),
+        None => "no size would fit, choose an earlier layer or a smaller net".into(),
+    }
+}
+
+impl From<DreamError> for TaskError {
+    fn from(error: DreamError) -> Self {
+        match error {
+            DreamError::Ascent(_) => Self::run(error),
+            _ => Self::input(error),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The presets: every setting's value, and the layers that dream well in the nets that are known.
+
+use super::spec::{DreamSpec, LayerWeight, OctaveFilter, Preset};
+use crate::optvis::ascent::Normalization;
+use crate::optvis::objective::Measure;
+use crate::optvis::transform::Jitter;
+
+/// The net that ships.
+pub const DEFAULT_NET: &str = "efficientnet-lite0";
+
+/// A net by name, a preset, and the layers with their weights.
+type LayerChoice = (&'static str, Preset, &'static [(&'static str, f32)]);
+
+/// Chosen by looking at pictures. A net is looked up by its graph's name.
+const LAYERS: &[LayerChoice] = &[
+    (DEFAULT_NET, Preset::Vivid, &[("block9", 1.0)]),
+    (DEFAULT_NET, Preset::Google2015, &[("block9", 1.0)]),
+    ("googlenet", Preset::Vivid, &[("inception_4c/output", 1.0)]),
+    ("googlenet", Preset::Google2015, &[("inception_4c/output", 1.0)]),
+];
+
+impl DreamSpec {
+    /// Every setting at the preset's value; layers are left to the net in use.
+    pub fn preset(preset: Preset) -> Self {
+        let google_2015 = Self {
+            preset,
+            net: DEFAULT_NET.into(),
+            layers: Vec::new(),
+            channels: Vec::new(),
+            neuron: None,
+            class: None,
+            objective: Measure::L2,
+            octaves: 4,
+            octave_scale: 1.4,
+            steps: 10,
+            step_size: 1.5,
+            jitter: Jitter::Random(32),
+            normalization: Normalization::MeanAbs,
+            laplacian: 0,
+            l2: 0.0,
+            tv: 0.0,
+            clip: true,
+            octave_filter: OctaveFilter::Zoom,
+            size: None,
+            from_noise: None,
+            keep_colors: false,
+            seed: 0,
+            save_every: 0,
+            max_memory: None,
+        };
+        match preset {
+            Preset::Google2015 => google_2015,
+            // 2.56 pixel values are 0.02 in the units of a net that takes (p − 127) / 128.
+            Preset::Vivid => {
+                Self { steps: 20, step_size: 2.56, laplacian: 4, octave_filter: OctaveFilter::Smooth, ..google_2015 }
+            }
+        }
+    }
+}
+
+/// The preset's layers for the net of that name; none when the net is not known.
+pub(super) fn layers_for(net: &str, preset: Preset) -> Option<Vec<LayerWeight>> {
+    let named = |name: &str| net.eq_ignore_ascii_case(name);
+    let &(_, _, layers) = LAYERS.iter().find(|(name, of, _)| named(name) && *of == preset)?;
+    Some(layers.iter().map(|&(name, weight)| LayerWeight { name: name.into(), weight }).collect())
+}

@@ -1,1 +1,0 @@
-//! Layers, shapes, parameters, cost.

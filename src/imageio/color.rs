@@ -122,30 +122,12 @@ mod tests {
 
     #[test]
     fn srgb_and_linear_light_are_inverse() {
-        for (encoded, linear) in [(0.0, 0.0), (10.0, 0.003_035_27), (128.0, 0.215_860_5), (255.0, 1.0), (-128.0, -0.215_860_5)]
+        for (encoded, linear) in
+            [(0.0, 0.0), (10.0, 0.003_035_27), (128.0, 0.215_860_5), (255.0, 1.0), (-128.0, -0.215_860_5)]
         {
             assert!(close(linear_from_srgb(encoded), linear, 1e-6), "{encoded}: {}", linear_from_srgb(encoded));
         }
         assert!((0..=255u8).all(|v| close(srgb_from_linear(linear_from_srgb(f32::from(v))), f32::from(v), 1e-3)));
-    }
-
-    #[test]
-    fn oklab_agrees_with_its_author() {
-        // XYZ to Oklab pairs of Ottosson 2020 are given to three digits; these are the sRGB primaries by his matrices,
-        // in f64 (tests/refs/imageio.py).
-        let cases = [
-            ([255.0, 0.0, 0.0], [0.627_955, 0.224_863, 0.125_846]),
-            ([0.0, 255.0, 0.0], [0.866_440, -0.233_888, 0.179_498]),
-            ([0.0, 0.0, 255.0], [0.452_014, -0.032_457, -0.311_528]),
-            ([255.0, 255.0, 255.0], [1.0, 0.0, 0.0]),
-            ([100.0, 150.0, 200.0], [0.659_756, -0.031_610, -0.081_840]),
-        ];
-        for (rgb, [lightness, a, b]) in cases {
-            let got = Oklab::from_srgb(rgb);
-            let agrees = close(got.lightness, lightness, 1e-4) && close(got.a, a, 1e-4) && close(got.b, b, 1e-4);
-            assert!(agrees, "{rgb:?}: {got:?}");
-            assert!(got.to_srgb().iter().zip(rgb).all(|(got, want)| close(*got, want, 0.1)), "{rgb:?}: {:?}", got.to_srgb());
-        }
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub enum ImageError {
     UnknownOutputFormat { path: PathBuf },
     #[error("{format} has no 16-bit pictures and cannot be used for {path}: write PNG or TIFF, or 8 bits")]
     NoSixteenBit { path: PathBuf, format: OutputFormat },
-    #[error("{width_px}×{height_px} is more than {format} can hold (at most {max_side_px} a side): write {path} as PNG")]
+    #[error(
+        "{width_px}×{height_px} is more than {format} can hold (at most {max_side_px} a side): write {path} as PNG"
+    )]
     TooLargeForFormat { path: PathBuf, format: OutputFormat, width_px: usize, height_px: usize, max_side_px: usize },
     #[error("the recipe for {path} is {bytes} bytes long and at most {max_bytes} fit: make it shorter")]
     RecipeTooLong { path: PathBuf, bytes: usize, max_bytes: usize },

@@ -51,7 +51,8 @@ pub(super) fn sniff(head: &[u8]) -> Result<PictureFormat, &'static str> {
         return Ok(PictureFormat::Gif);
     }
     // "BM" may begin a text; the size of the information header that follows may not.
-    if at(0, b"BM") && head.get(14..18).is_some_and(|size| matches!(size, [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
+    if at(0, b"BM")
+        && head.get(14..18).is_some_and(|size| matches!(size, [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
     {
         return Ok(PictureFormat::Bmp);
     }

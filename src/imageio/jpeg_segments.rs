@@ -113,7 +113,7 @@ mod tests {
         let mut seen = Vec::new();
         for_each_header_segment(&mut file().as_slice(), |marker, payload| seen.push((marker, payload.len())))
             .expect("the file is whole");
-        assert_eq!(seen, [(APP1, 23), (0xfe, 0)]);
+        assert_eq!(seen, [(APP1, 24), (0xfe, 0)]);
     }
 
     #[test]

@@ -103,8 +103,14 @@ impl Picture {
         let resized = |values: &[f32], channels| resize(values, channels, self.size(), to, filter);
         let mut rgb = resized(&self.rgb, 3);
         let alpha = self.alpha.as_ref().map(|alpha| {
-            let covered: Vec<f32> =
-                self.rgb.as_chunks::<3>().0.iter().zip(alpha).flat_map(|(rgb, &a)| rgb.map(|value| value * a)).collect();
+            let covered: Vec<f32> = self
+                .rgb
+                .as_chunks::<3>()
+                .0
+                .iter()
+                .zip(alpha)
+                .flat_map(|(rgb, &a)| rgb.map(|value| value * a))
+                .collect();
             let covered = resized(&covered, 3);
             let mut alpha = resized(alpha, 1);
             let pixels = rgb.as_chunks_mut::<3>().0.iter_mut().zip(covered.as_chunks::<3>().0);
@@ -155,7 +161,8 @@ mod tests {
     #[test]
     fn hidden_colours_do_not_bleed() {
         // Red, opaque, on the left; green, clear, on the right.
-        let rgb: Vec<f32> = (0..64).flat_map(|i| if i % 8 < 4 { [200.0, 0.0, 0.0] } else { [0.0, 200.0, 0.0] }).collect();
+        let rgb: Vec<f32> =
+            (0..64).flat_map(|i| if i % 8 < 4 { [200.0, 0.0, 0.0] } else { [0.0, 200.0, 0.0] }).collect();
         let alpha = (0..64).map(|i| if i % 8 < 4 { 255.0 } else { 0.0 }).collect();
         let picture = Picture::from_rgb(8, 8, rgb).with_alpha(Some(alpha));
         for filter in [Filter::Lanczos3, Filter::CatmullRom, Filter::Bilinear] {

@@ -95,7 +95,8 @@ pub(super) fn png_fault(error: png::DecodingError) -> Fault {
 
 /// The recipe among the text chunks that have been read.
 pub(super) fn of_png(info: &png::Info<'_>) -> Result<Option<String>, Fault> {
-    let decompressed = |result: Result<String, png::DecodingError>| result.map_err(png_fault).and_then(bounded).map(Some);
+    let decompressed =
+        |result: Result<String, png::DecodingError>| result.map_err(png_fault).and_then(bounded).map(Some);
     if let Some(chunk) = info.utf8_text.iter().find(|chunk| chunk.keyword == PNG_KEYWORD) {
         let mut chunk = chunk.clone();
         return decompressed(chunk.decompress_text_with_limit(MAX_RECIPE_BYTES).and_then(|()| chunk.get_text()));

@@ -44,9 +44,8 @@ pub fn resize(pixels: &[f32], channels: usize, from: [usize; 2], to: [usize; 2],
     let mut resized = vec![0.0f32; to[0] * to[1] * channels];
     let source = ImageRef::new(side(from[1]), side(from[0]), bytemuck::cast_slice(pixels), pixel_type)
         .expect("the source has the length that was checked and the alignment of f32");
-    let mut target =
-        Image::from_slice_u8(side(to[1]), side(to[0]), bytemuck::cast_slice_mut(&mut resized), pixel_type)
-            .expect("the target has the length that it was made with and the alignment of f32");
+    let mut target = Image::from_slice_u8(side(to[1]), side(to[0]), bytemuck::cast_slice_mut(&mut resized), pixel_type)
+        .expect("the target has the length that it was made with and the alignment of f32");
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(kernel)).use_alpha(false);
     Resizer::new().resize(&source, &mut target, &options).expect("source and target have one pixel type");
     resized

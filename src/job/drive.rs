@@ -91,6 +91,13 @@ pub struct Link<O, P> {
     events: SyncSender<Event<O>>,
 }
 
+impl<O, P> Link<O, P> {
+    /// Where steps put their events: for those who step a job without [`drive`].
+    pub fn outbox(&self) -> Outbox<'_, O> {
+        Outbox { events: &self.events }
+    }
+}
+
 /// The follower's means to steer a job; it can be cloned and sent to a signal handler.
 pub struct Control<P> {
     shared: Arc<Shared<P>>,
@@ -167,7 +174,7 @@ pub fn drive<J: Job>(job: J, link: &Link<J::Output, J::Preview>) -> Outcome<J> {
 
 fn run<J: Job>(mut job: J, link: &Link<J::Output, J::Preview>) -> Result<Ended<J::Output>, J::Error> {
     let shared = &link.shared;
-    let mut outbox = Outbox { events: &link.events };
+    let mut outbox = link.outbox();
     let mut meter = Meter::new();
     let mut started = Instant::now();
     let mut kept = Instant::now();

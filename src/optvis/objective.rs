@@ -20,6 +20,18 @@ pub enum Measure {
     Sum,
 }
 
+impl Measure {
+    pub const ALL: [Self; 3] = [Self::L2, Self::Mean, Self::Sum];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::Mean => "mean",
+            Self::Sum => "sum",
+        }
+    }
+}
+
 /// Which units of a layer count.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Units {

@@ -1,23 +1,33 @@
 //! Whole nets against PyTorch: samples of a deep layer, and of the gradient that it sends to the picture.
 //!
-//! `tests/refs/architectures.py` made the expected values and holds the same formulas.
+//! `tests/refs/architectures.py` made the expected values in f64 and holds the same formulas. The plain executor must
+//! repeat them in f64. The frozen plan works in f32, where a few of the hundreds of thousands of units lie so near a
+//! kink (a ReLU at 0, two equal winners of a pool) that rounding moves them across; each changes the gradient in the
+//! patch of the picture that it sees. Its gradient is therefore held to a norm, not to a largest difference.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use oneiric::base::tensor::{Shape, nchw_from_nhwc, nhwc_from_nchw};
 use oneiric::formats::architectures::{
-    Architecture, ArchitectureError, Blueprint, IMAGENET_CLASSES, ParamRole, ParamSource, ParamSpec,
+    Architecture, ArchitectureError, IMAGENET_CLASSES, ParamRole, ParamSource, ParamSpec,
 };
 use oneiric::nn::exec::FrozenNet;
-use oneiric::nn::ops::ReluRule;
+use oneiric::nn::exec::reference::Reference;
+use oneiric::nn::graph::{Graph, NodeId};
+use oneiric::nn::ops::{ReluRule, Run};
 use safetensors::SafeTensors;
 
-const HEIGHT: usize = 64;
-const WIDTH: usize = 96;
+const HEIGHT: usize = 50;
+const WIDTH: usize = 70;
+const PICTURE: [usize; 4] = [1, 3, HEIGHT, WIDTH];
 const SAMPLE_STRIDE: usize = 7919;
-/// Of the largest expected value.
-const TOLERANCE: f64 = 1e-4;
+
+/// The fixture is rounded to f32.
+const F64_TOLERANCE: f64 = 1e-6;
+const F32_TOLERANCE: f64 = 1e-4;
+/// Two or three units on the wrong side of a kink; a wrong border or a lost channel is ten times that.
+const F32_GRADIENT_TOLERANCE: f64 = 2e-2;
 
 fn fixture() -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/architectures.safetensors")).unwrap()
@@ -54,55 +64,104 @@ impl ParamSource for NoiseParams {
     }
 }
 
-fn sample(values_nchw: &[f32], count: usize) -> Vec<f32> {
-    (0..count).map(|i| values_nchw[i * SAMPLE_STRIDE % values_nchw.len()]).collect()
+/// A net to a layer, and its picture, NHWC.
+struct Case {
+    graph: Arc<Graph>,
+    target: NodeId,
+    shape: Shape,
+    picture: Vec<f64>,
 }
 
-/// The blob of a layer and the gradient of half its squared norm with respect to the picture, both NCHW.
-fn run(blueprint: Blueprint, node: &str) -> (Vec<f32>, Vec<f32>) {
-    let graph = Arc::new(blueprint.up_to(node).unwrap().build(&mut NoiseParams, Vec::new()).unwrap());
-    let target = graph.find(node).unwrap();
-    let frozen = FrozenNet::new(graph, &[target]);
-    let dims = [1, 3, HEIGHT, WIDTH];
-    let [batch, channels, height, width] = dims;
-    let mut session = frozen.session(&Shape::maps(batch, channels, height, width), true, None).unwrap();
-    let picture: Vec<f32> = noise("input", 3 * HEIGHT * WIDTH).map(|value| value as f32).collect();
-    session.input_mut().copy_from_slice(&nhwc_from_nchw(dims, &picture));
-    session.forward();
-    let (blob, seed) = session.blob_and_seed(target);
-    seed.copy_from_slice(blob.data);
-    let blob = nchw_from_nhwc(blob.shape.as_maps().unwrap(), blob.data);
-    session.backward(ReluRule::Gradient);
-    (blob, nchw_from_nhwc(dims, session.d_input()))
+/// The blob of the layer, and the gradient of half its squared norm with respect to the picture, both NCHW.
+struct Outcome {
+    blob: Vec<f64>,
+    d_input: Vec<f64>,
 }
 
-/// The largest difference relative to the largest expected value; NaN if anything is.
-fn relative_error(got: &[f32], expected: &[f32]) -> f64 {
-    let scale = expected.iter().fold(0.0, |max, &value| f64::max(max, f64::from(value).abs()));
-    let differences = got.iter().zip(expected).map(|(&got, &expected)| (f64::from(got) - f64::from(expected)).abs());
-    differences.fold(0.0, |max: f64, difference| if difference.is_nan() { f64::NAN } else { max.max(difference) })
-        / scale
+impl Case {
+    fn new(architecture: &str, node: &str) -> Self {
+        let blueprint = architecture.parse::<Architecture>().unwrap().blueprint(IMAGENET_CLASSES);
+        let graph = Arc::new(blueprint.up_to(node).unwrap().build(&mut NoiseParams, Vec::new()).unwrap());
+        let target = graph.find(node).unwrap();
+        let picture: Vec<f64> = noise("input", PICTURE.iter().product()).collect();
+        Self { graph, target, shape: Shape::new(&PICTURE).unwrap(), picture: nhwc_from_nchw(PICTURE, &picture) }
+    }
+
+    fn run_plainly(&self) -> Outcome {
+        let mut reference = Reference::<f64>::new(&self.graph);
+        reference.forward(&self.shape, &self.picture, &[self.target], Run::default()).unwrap();
+        let blob = reference.blob(self.target).unwrap();
+        let dims = blob.shape.as_maps().unwrap();
+        let seed = blob.data.to_vec();
+        reference.backward(&[(self.target, seed.clone())], |_| false);
+        Outcome { blob: nchw_from_nhwc(dims, &seed), d_input: nchw_from_nhwc(PICTURE, reference.d_input()) }
+    }
+
+    fn run_frozen(&self) -> Outcome {
+        let frozen = FrozenNet::new(self.graph.clone(), &[self.target]);
+        let mut session = frozen.session(&self.shape, true, None).unwrap();
+        let picture: Vec<f32> = self.picture.iter().map(|&value| value as f32).collect();
+        session.input_mut().copy_from_slice(&picture);
+        session.forward();
+        let (blob, seed) = session.blob_and_seed(self.target);
+        seed.copy_from_slice(blob.data);
+        let blob = nchw_from_nhwc(blob.shape.as_maps().unwrap(), blob.data);
+        session.backward(ReluRule::Gradient);
+        let d_input = nchw_from_nhwc(PICTURE, session.d_input());
+        let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+        Outcome { blob: wide(blob), d_input: wide(d_input) }
+    }
+}
+
+/// The differences at the sampled places.
+fn differences(got_nchw: &[f64], expected: &[f64]) -> Vec<f64> {
+    let sample = |i: usize| got_nchw[i * SAMPLE_STRIDE % got_nchw.len()];
+    expected.iter().enumerate().map(|(i, expected)| sample(i) - expected).collect()
+}
+
+/// NaN if any value is.
+fn largest(values: &[f64]) -> f64 {
+    values
+        .iter()
+        .fold(0.0, |max: f64, value| if value.is_nan() || max.is_nan() { f64::NAN } else { max.max(value.abs()) })
+}
+
+fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|value| value * value).sum::<f64>().sqrt()
 }
 
 #[test]
 fn whole_nets_agree_with_torchvision() {
     let bytes = fixture();
-    let expected = SafeTensors::deserialize(&bytes).unwrap();
-    let mut cases: Vec<&str> = expected.names().into_iter().filter_map(|name| name.strip_suffix("/blob")).collect();
-    cases.sort_unstable();
-    assert_eq!(cases.len(), 8);
+    let stored = SafeTensors::deserialize(&bytes).unwrap();
+    let load = |name: String| -> Vec<f64> {
+        let bytes = stored.tensor(&name).unwrap().data().chunks_exact(4);
+        bytes.map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect()
+    };
+    let mut names: Vec<&str> = stored.names().into_iter().filter_map(|name| name.strip_suffix("/blob")).collect();
+    names.sort_unstable();
+    assert_eq!(names.len(), 8);
     let mut failures = Vec::new();
-    for case in cases {
-        let (architecture, node) = case.split_once('/').unwrap();
-        let (blob, d_input) = run(architecture.parse::<Architecture>().unwrap().blueprint(IMAGENET_CLASSES), node);
-        for (what, got) in [("blob", blob), ("d_input", d_input)] {
-            let stored = expected.tensor(&format!("{case}/{what}")).unwrap();
-            let stored: Vec<f32> =
-                stored.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            let error = relative_error(&sample(&got, stored.len()), &stored);
-            let agrees = error <= TOLERANCE;
+    for name in names {
+        let (architecture, node) = name.split_once('/').unwrap();
+        let case = Case::new(architecture, node);
+        let (blob, d_input) = (load(format!("{name}/blob")), load(format!("{name}/d_input")));
+        let largest_error = |got: &[f64], expected: &[f64]| largest(&differences(got, expected)) / largest(expected);
+        let (plain, frozen) = (case.run_plainly(), case.run_frozen());
+        let checks = [
+            ("blob, plain f64", largest_error(&plain.blob, &blob), F64_TOLERANCE),
+            ("gradient, plain f64", largest_error(&plain.d_input, &d_input), F64_TOLERANCE),
+            ("blob, frozen f32", largest_error(&frozen.blob, &blob), F32_TOLERANCE),
+            (
+                "gradient, frozen f32",
+                norm(&differences(&frozen.d_input, &d_input)) / norm(&d_input),
+                F32_GRADIENT_TOLERANCE,
+            ),
+        ];
+        for (what, error, tolerance) in checks {
+            let agrees = error <= tolerance;
             if !agrees {
-                failures.push(format!("{case} {what}: off by {error:.1e}"));
+                failures.push(format!("{name}: {what}: off by {error:.1e}"));
             }
         }
     }

@@ -12,14 +12,17 @@ use crate::imageio::format::Bits;
 use crate::imageio::icc::Model;
 use crate::imageio::recipe::{of_png, png_fault};
 
-/// The text and profile that may stand before the pixels.
+/// One line of pixels, and what stands before them other than text and profile.
 const MAX_HEADER_BYTES: usize = 64 << 20;
 
 pub(super) fn header(reader: impl BufRead + Seek) -> Result<Header, Fault> {
-    header_of(&opened(reader, MAX_HEADER_BYTES)?)
+    let mut decoder = opened(reader, MAX_HEADER_BYTES)?;
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    header_of(&decoder.read_info().map_err(png_fault)?)
 }
 
-fn opened<R: BufRead + Seek>(mut reader: R, max_bytes: usize) -> Result<Reader<R>, Fault> {
+fn opened<R: BufRead + Seek>(mut reader: R, max_bytes: usize) -> Result<Decoder<R>, Fault> {
     // The crate refuses a side of 0 too, but says only that a number is not valid.
     let mut start = [0; 24];
     reader.read_exact(&mut start)?;
@@ -31,7 +34,7 @@ fn opened<R: BufRead + Seek>(mut reader: R, max_bytes: usize) -> Result<Reader<R
     let mut decoder = Decoder::new_with_limits(reader, png::Limits { bytes: max_bytes });
     // Palettes become RGB, clear colours become alpha, 1 to 4 bits become 8; 16 bits stay.
     decoder.set_transformations(Transformations::EXPAND);
-    decoder.read_info().map_err(png_fault)
+    Ok(decoder)
 }
 
 fn header_of<R: BufRead + Seek>(reader: &Reader<R>) -> Result<Header, Fault> {
@@ -63,7 +66,7 @@ fn orientation_of(info: &Info<'_>) -> Orientation {
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Raster, Fault> {
     let max_bytes = usize::try_from(limits.max_alloc_bytes).unwrap_or(usize::MAX);
-    let mut reader = opened(cursor(bytes), max_bytes)?;
+    let mut reader = opened(cursor(bytes), max_bytes)?.read_info().map_err(png_fault)?;
     let header = header_of(&reader)?;
     let size = reader.output_buffer_size().ok_or(Fault::OverLimit)?;
     let mut data = buffer(size as u64, limits)?;

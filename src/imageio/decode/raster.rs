@@ -157,7 +157,15 @@ pub(super) fn header_of(decoder: &mut impl ImageDecoder) -> Result<Header, Fault
     };
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     // At most four samples of two bytes in a buffer of the decoder's own.
-    Ok(Header { width: width as usize, height: height as usize, orientation, model, has_alpha, bits, working_bytes_per_px: 8 })
+    Ok(Header {
+        width: width as usize,
+        height: height as usize,
+        orientation,
+        model,
+        has_alpha,
+        bits,
+        working_bytes_per_px: 8,
+    })
 }
 
 /// Reads the pixels with one of `image`'s decoders.

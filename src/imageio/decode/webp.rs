@@ -28,7 +28,8 @@ fn opened<R: BufRead + Seek>(reader: R) -> Result<WebPDecoder<R>, Fault> {
 fn header_of<R: BufRead + Seek>(decoder: &mut WebPDecoder<R>) -> Result<Header, Fault> {
     let (width, height) = decoder.dimensions();
     let exif = decoder.exif_metadata().ok().flatten();
-    let orientation = exif.and_then(|block| Orientation::from_exif_chunk(block.strip_prefix(EXIF_MAGIC).unwrap_or(&block)));
+    let orientation =
+        exif.and_then(|block| Orientation::from_exif_chunk(block.strip_prefix(EXIF_MAGIC).unwrap_or(&block)));
     Ok(Header {
         width: width as usize,
         height: height as usize,

@@ -203,3 +203,134 @@ impl<F: Scalar> Kernel<F> for Activation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::{Report, Tensor, check_literals, gradient_check, run_backward, run_forward};
+    use super::super::layout::testing::{check_large, check_refused};
+    use super::super::{Op, Run};
+    use super::*;
+
+    const RELU6: Activation = Activation::Clip { low: 0.0, high: 6.0 };
+
+    fn all() -> Vec<Activation> {
+        vec![
+            Activation::Relu,
+            Activation::LeakyRelu { slope: 0.1 },
+            Activation::LeakyRelu { slope: -0.5 },
+            Activation::LeakyRelu { slope: 0.0 },
+            RELU6,
+            Activation::Clip { low: -0.5, high: 0.75 },
+            Activation::Elu { alpha: 0.5 },
+            Activation::Elu { alpha: -0.5 },
+            Activation::Sigmoid,
+            Activation::Tanh,
+            Activation::Silu,
+            Activation::HardSigmoid { slope: 0.2, offset: 0.5 },
+            Activation::HardSigmoid { slope: -1.5, offset: 0.25 },
+            Activation::HardSwish,
+        ]
+    }
+
+    /// By the formulas, one value at a time.
+    fn naive(activation: Activation, x: f64) -> f64 {
+        match activation {
+            Activation::Relu => x.max(0.0),
+            Activation::LeakyRelu { slope } => x.max(0.0) + f64::from(slope) * x.min(0.0),
+            Activation::Clip { low, high } => x.max(f64::from(low)).min(f64::from(high)),
+            Activation::Elu { alpha } => x.max(0.0) + f64::from(alpha) * (x.min(0.0).exp() - 1.0),
+            Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Activation::Tanh => (x.exp() - (-x).exp()) / (x.exp() + (-x).exp()),
+            Activation::Silu => x / (1.0 + (-x).exp()),
+            Activation::HardSigmoid { slope, offset } => (f64::from(slope) * x + f64::from(offset)).clamp(0.0, 1.0),
+            Activation::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        }
+    }
+
+    #[test]
+    fn as_pytorch_and_at_the_kinks_too() {
+        check_literals("elementwise.safetensors", "activation");
+    }
+
+    #[test]
+    fn large_maps_as_the_formulas() {
+        for activation in all() {
+            let mut x = Tensor::<f64>::separated(&[2, 7, 40, 40], 1);
+            x.data.iter_mut().for_each(|x| *x *= 8.0);
+            check_large(&activation, &[x.clone()], &[], |at| naive(activation, x.data[at]));
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for activation in all() {
+            // Quarters are kinks above; these are 1/35 from one another and no quarter.
+            let mut x = Tensor::<f64>::separated(&[2, 5, 7], 2);
+            x.data.iter_mut().for_each(|x| *x *= 4.03);
+            gradient_check(&activation, &[x], &[], Run::default());
+        }
+    }
+
+    #[test]
+    fn rules_of_blocking_ops() {
+        let x = Tensor::new(&[1, 6], vec![-1.0, -1.0, 0.5, 0.5, 7.0, 7.0]);
+        let d_output = [1.0, -1.0, 2.0, -2.0, 3.0, -3.0];
+        let leaky = Activation::LeakyRelu { slope: 0.5 };
+        let table = [
+            (Activation::Relu, ReluRule::Gradient, [0.0, 0.0, 2.0, -2.0, 3.0, -3.0]),
+            (Activation::Relu, ReluRule::Guided, [0.0, 0.0, 2.0, 0.0, 3.0, 0.0]),
+            (Activation::Relu, ReluRule::Deconvnet, [1.0, 0.0, 2.0, 0.0, 3.0, 0.0]),
+            (leaky, ReluRule::Gradient, [0.5, -0.5, 2.0, -2.0, 3.0, -3.0]),
+            (leaky, ReluRule::Guided, [0.0, 0.0, 2.0, 0.0, 3.0, 0.0]),
+            (leaky, ReluRule::Deconvnet, [1.0, 0.0, 2.0, 0.0, 3.0, 0.0]),
+            (RELU6, ReluRule::Gradient, [0.0, 0.0, 2.0, -2.0, 0.0, 0.0]),
+            (RELU6, ReluRule::Guided, [0.0, 0.0, 2.0, 0.0, 0.0, 0.0]),
+            (RELU6, ReluRule::Deconvnet, [1.0, 0.0, 2.0, 0.0, 3.0, 0.0]),
+        ];
+        let mut report = Report::new("rules");
+        for (activation, relu_rule, expected) in table {
+            let run = Run { relu_rule, ..Run::default() };
+            let ran = run_forward(&activation, std::slice::from_ref(&x), &[], run);
+            let got = run_backward(&activation, std::slice::from_ref(&x), &[], &ran, &d_output, run);
+            report.compare(&format!("{activation:?} {relu_rule:?}"), &got.inputs[0], &expected, 0.0, 0.0);
+        }
+        // A rule is no business of smooth ops.
+        let run = Run { relu_rule: ReluRule::Guided, ..Run::default() };
+        gradient_check(&Activation::Tanh, &[x], &[], run);
+        report.finish();
+    }
+
+    #[test]
+    fn extremes_neither_overflow_nor_hide_nan() {
+        let x = Tensor::new(&[1, 4], vec![-1e4f32, 1e4, f32::NAN, -0.0]);
+        for activation in all() {
+            let y = run_forward(&activation, std::slice::from_ref(&x), &[], Run::default()).output.data;
+            assert!(y[0].is_finite() && y[1].is_finite() && y[2].is_nan(), "{activation:?}: {y:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_attributes_and_arity_are_errors() {
+        let shape: &[usize] = &[1, 2, 3, 4];
+        check_refused(&[
+            (&Activation::Relu, &[], &[], "takes one input, but 0 are given"),
+            (&Activation::Relu, &[shape, shape], &[], "takes one input, but 2 are given"),
+            (&Activation::Relu, &[shape], &[&[2]], "has 1 parameters, but takes none"),
+            (&Activation::Relu, &[&[1, 0]], &[], "at least one element"),
+            (&Activation::LeakyRelu { slope: f32::NAN }, &[shape], &[], "`slope`: NaN is not a finite number"),
+            (&Activation::Elu { alpha: f32::INFINITY }, &[shape], &[], "`alpha`"),
+            (&Activation::Clip { low: 1.0, high: -1.0 }, &[shape], &[], "`low`: 1 is above high, -1"),
+            (&Activation::Clip { low: f32::NAN, high: 1.0 }, &[shape], &[], "`low`"),
+            (&Activation::HardSigmoid { slope: 1.0, offset: f32::NAN }, &[shape], &[], "`offset`"),
+        ]);
+    }
+
+    #[test]
+    fn a_file_can_say_each() {
+        for activation in all() {
+            let op = Op::Activation(activation);
+            let json = serde_json::to_string(&op).unwrap();
+            assert_eq!(serde_json::from_str::<Op>(&json).unwrap(), op, "{json}");
+        }
+    }
+}

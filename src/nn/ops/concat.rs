@@ -88,3 +88,73 @@ impl<F: Scalar> Kernel<F> for Concat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, check_literals, gradient_check, run_forward};
+    use super::super::layout::testing::{check_large, check_refused, index_of, offset_of};
+    use super::*;
+
+    const AXES: [MapAxis; 4] = [MapAxis::Batch, MapAxis::Channel, MapAxis::Height, MapAxis::Width];
+
+    fn naive(inputs: &[Tensor<f64>], axis: usize, output: &Shape, at: usize) -> f64 {
+        let mut index = index_of(output, at);
+        for input in inputs {
+            let length = input.shape.dims()[axis];
+            if index[axis] < length {
+                return input.data[offset_of(&input.shape, &index)];
+            }
+            index[axis] -= length;
+        }
+        panic!("past the end of all inputs");
+    }
+
+    fn inputs_along(axis: usize, dims: [usize; 4], lengths: &[usize]) -> Vec<Tensor<f64>> {
+        let of_length = |(i, &length): (usize, &usize)| {
+            let mut dims = dims;
+            dims[axis] = length;
+            Tensor::random(&dims, i as u64)
+        };
+        lengths.iter().enumerate().map(of_length).collect()
+    }
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "concat");
+    }
+
+    #[test]
+    fn large_maps_as_index_by_index() {
+        for (i, axis) in AXES.into_iter().enumerate() {
+            let inputs = inputs_along(i, [4, 26, 26, 26], &[7, 1, 5]);
+            let op = Concat { axis };
+            let output = run_forward(&op, &inputs, &[], Run::default()).output.shape;
+            check_large(&op, &inputs, &[], |at| naive(&inputs, i, &output, at));
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for (i, axis) in AXES.into_iter().enumerate() {
+            gradient_check(&Concat { axis }, &inputs_along(i, [2, 3, 2, 3], &[2, 1, 3]), &[], Run::default());
+        }
+        gradient_check(&Concat { axis: MapAxis::Channel }, &[Tensor::random(&[2, 3], 1)], &[], Run::default());
+    }
+
+    #[test]
+    fn inputs_that_differ_elsewhere_are_errors() {
+        let (channel, width) = (Concat { axis: MapAxis::Channel }, Concat { axis: MapAxis::Width });
+        let huge: &[usize] = &[1 << 11, 1 << 11, 1 << 6, 1 << 6];
+        check_refused(&[
+            (&channel, &[], &[], "takes one input or more, but 0 are given"),
+            (&channel, &[&[1, 2, 3, 4], &[1, 2, 3, 5]], &[], "1×2×3×4, as the first one but for the channel axis"),
+            (&channel, &[&[1, 2, 1, 1], &[1, 2]], &[], "as the first one"),
+            (&channel, &[&[1, 2, 3, 4], &[1, 0, 3, 4]], &[], "at least one element"),
+            (&channel, &[&[2]], &[], "a shape with a channel axis"),
+            (&width, &[&[2, 3], &[2, 3]], &[], "a shape with a width axis"),
+            (&channel, &[huge, huge], &[], "too large"),
+            (&channel, &[&[1, 2, 3, 4]], &[&[1]], "takes none"),
+        ]);
+    }
+}

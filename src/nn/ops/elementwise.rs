@@ -218,3 +218,131 @@ impl Elementwise {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::{Tensor, assert_close, check_literals, gradient_check, run_backward, run_forward};
+    use super::super::layout::testing::{check_large, check_refused};
+    use super::super::{Op, Run};
+    use super::*;
+
+    fn all() -> Vec<(Elementwise, usize)> {
+        let coefficients = vec![0.5, -1.5, 2.0];
+        vec![
+            (Elementwise::Add, 2),
+            (Elementwise::Add, 4),
+            (Elementwise::WeightedSum { coefficients }, 3),
+            (Elementwise::Sub, 2),
+            (Elementwise::Mul, 2),
+            (Elementwise::Mul, 3),
+            (Elementwise::Max, 2),
+            (Elementwise::Max, 4),
+        ]
+    }
+
+    /// Inputs of `dims`, but for `spread`, which is of 1×1 maps; no two values are equal.
+    fn inputs(count: usize, dims: [usize; 4], spread: Option<usize>) -> Vec<Tensor<f64>> {
+        let all = Tensor::<f64>::separated(&[count * dims.iter().product::<usize>()], 1).data;
+        let of = |i: usize| {
+            let [batch, channels, ..] = dims;
+            let dims = if spread == Some(i) { [batch, channels, 1, 1] } else { dims };
+            let len = dims.iter().product();
+            Tensor::new(&dims, all[i * (all.len() / count)..][..len].to_vec())
+        };
+        (0..count).map(of).collect()
+    }
+
+    fn naive(op: &Elementwise, values: &[f64]) -> f64 {
+        match op {
+            Elementwise::Add => values.iter().sum(),
+            Elementwise::WeightedSum { coefficients } => {
+                values.iter().zip(coefficients).map(|(x, &c)| x * f64::from(c)).sum()
+            }
+            Elementwise::Sub => values[0] - values[1],
+            Elementwise::Mul => values.iter().product(),
+            Elementwise::Max => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        }
+    }
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "elementwise");
+    }
+
+    #[test]
+    fn large_maps_as_the_formulas() {
+        let dims = [2, 7, 50, 40];
+        for (op, count) in all() {
+            for spread in [None, Some(0), Some(count - 1)] {
+                let inputs = inputs(count, dims, spread);
+                check_large(&op, &inputs, &[], |at| {
+                    let (image, channel) = (at / (7 * 50 * 40), at % 7);
+                    let value = |(i, x): (usize, &Tensor<f64>)| {
+                        x.data[if spread == Some(i) { image * 7 + channel } else { at }]
+                    };
+                    naive(&op, &inputs.iter().enumerate().map(value).collect::<Vec<_>>())
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for (op, count) in all() {
+            for spread in [None, Some(0), Some(count - 1)] {
+                gradient_check(&op, &inputs(count, [2, 3, 2, 3], spread), &[], Run::default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_spread_input_of_many_channels_is_right_past_a_block() {
+        let (a, b) = (Tensor::random(&[1, 1030, 1, 2], 1), Tensor::random(&[1, 1030], 2));
+        gradient_check(&Elementwise::Mul, &[a, b], &[], Run::default());
+    }
+
+    #[test]
+    fn of_equal_inputs_the_first_gets_the_gradient() {
+        let inputs = [vec![1.0, 2.0, 3.0], vec![1.0, 3.0, 3.0], vec![0.0, 3.0, 3.0]].map(|x| Tensor::new(&[1, 3], x));
+        let ran = run_forward(&Elementwise::Max, &inputs, &[], Run::default());
+        let got = run_backward(&Elementwise::Max, &inputs, &[], &ran, &[1.0, 10.0, 100.0], Run::default());
+        assert_close("d_inputs", &got.inputs.concat(), &[1., 0., 100., 0., 10., 0., 0., 0., 0.], 0.0, 0.0);
+    }
+
+    #[test]
+    fn a_maximum_does_not_hide_nan() {
+        for nan_first in [false, true] {
+            let pair = if nan_first { [f64::NAN, 1.0] } else { [1.0, f64::NAN] };
+            let y = run_forward(&Elementwise::Max, &pair.map(|x| Tensor::new(&[1, 1], vec![x])), &[], Run::default());
+            assert!(y.output.data[0].is_nan(), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_inputs_are_errors() {
+        let weighted = |coefficients: &[f32]| Elementwise::WeightedSum { coefficients: coefficients.to_vec() };
+        let (maps, ones): (&[usize], &[usize]) = (&[2, 3, 4, 5], &[2, 3, 1, 1]);
+        check_refused(&[
+            (&Elementwise::Add, &[maps], &[], "takes two inputs or more, but 1 are given"),
+            (&Elementwise::Sub, &[maps, maps, maps], &[], "takes two inputs, but 3 are given"),
+            (&Elementwise::Add, &[maps, maps], &[&[3]], "takes none"),
+            (&weighted(&[1.0]), &[maps, maps], &[], "`coefficients`: 1 are given for 2 inputs"),
+            (&weighted(&[1.0, f32::NAN]), &[maps, maps], &[], "NaN is not a finite number"),
+            (&Elementwise::Add, &[maps, &[2, 3, 5, 4]], &[], "needs an input of 2×3×4×5"),
+            (&Elementwise::Add, &[maps, &[2, 3, 4, 1]], &[], "needs an input of 2×3×4×5"),
+            (&Elementwise::Add, &[maps, &[1, 3, 1, 1]], &[], "but gets 1×3×1×1"),
+            (&Elementwise::Add, &[ones, maps, &[2, 1, 1, 1]], &[], "but gets 2×1×1×1"),
+            (&Elementwise::Add, &[&[2, 3, 4], &[2, 3, 1]], &[], "needs an input of 2×3×4"),
+            (&Elementwise::Add, &[&[0, 3], &[0, 3]], &[], "at least one element"),
+        ]);
+    }
+
+    #[test]
+    fn a_file_can_say_each() {
+        for (op, _) in all() {
+            let op = Op::Elementwise(op);
+            let json = serde_json::to_string(&op).unwrap();
+            assert_eq!(serde_json::from_str::<Op>(&json).unwrap(), op, "{json}");
+        }
+    }
+}

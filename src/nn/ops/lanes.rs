@@ -34,9 +34,14 @@ pub fn load_mut<F, const L: usize>(data: &mut [F], at: usize) -> &mut [F; L] {
 
 /// Adds to `sums[c]` the sum over `pixels` pixels of a term, channel by channel, in parallel over channels.
 ///
-/// `accumulate(acc, at)` adds the terms of the elements `at..at + acc.len()` of NHWC data. Partial sums of
+/// `accumulate(sums, c, at)` adds the terms of channels `c..c + sums.len()` of one pixel; the element of channel `c`
+/// is number `at` of NHWC data. Partial sums of
 /// [`SUM_PIXELS`] pixels are added up in `f64`.
-pub fn add_channel_sums<F: Scalar>(pixels: usize, sums: &mut [F], accumulate: impl Fn(&mut [F], usize) + Sync + Send) {
+pub fn add_channel_sums<F: Scalar>(
+    pixels: usize,
+    sums: &mut [F],
+    accumulate: impl Fn(&mut [F], usize, usize) + Sync + Send,
+) {
     /// Few enough for `f32` to lose nothing that matters, enough to make the conversion to `f64` free.
     const SUM_PIXELS: usize = 64;
     let channels = sums.len();
@@ -46,7 +51,7 @@ pub fn add_channel_sums<F: Scalar>(pixels: usize, sums: &mut [F], accumulate: im
             let mut partial = [F::zero(); LANES];
             let partial = &mut partial[..sums.len()];
             for pixel in first..pixels.min(first + SUM_PIXELS) {
-                accumulate(partial, pixel * channels + block * LANES);
+                accumulate(partial, block * LANES, pixel * channels + block * LANES);
             }
             for (total, &partial) in totals.iter_mut().zip(partial.iter()) {
                 *total += Scalar::to_f64(partial);
@@ -56,4 +61,49 @@ pub fn add_channel_sums<F: Scalar>(pixels: usize, sums: &mut [F], accumulate: im
             *sum += F::of(total);
         }
     });
+}
+
+/// The inner product, in partial sums that fill vector registers.
+pub fn dot<F: Scalar>(a: &[F], b: &[F]) -> F {
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [F::zero(); LANES];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..LANES {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    let rest: F = a_rest.iter().zip(b_rest).map(|(a, b)| *a * *b).sum();
+    sums.into_iter().sum::<F>() + rest
+}
+
+/// Raises values to a power, by roots where the exponent allows: −3/4 of local response normalization costs two
+/// square roots and a division.
+#[inline(always)]
+pub fn raise<F: Scalar>(values: &mut [F], exponent: f32) {
+    if exponent == -0.75 {
+        for x in values {
+            let root = x.sqrt();
+            *x = F::one() / (root * root.sqrt());
+        }
+    } else if exponent == -0.5 {
+        for x in values {
+            *x = F::one() / x.sqrt();
+        }
+    } else if exponent == -1.0 {
+        for x in values {
+            *x = F::one() / *x;
+        }
+    } else {
+        let exponent = F::of(f64::from(exponent));
+        for x in values {
+            *x = x.powf(exponent);
+        }
+    }
+}
+
+/// Hands `body` a zeroed scratch of `len` elements, on the stack unless it is large.
+pub fn with_scratch<F: Scalar, R>(len: usize, body: impl FnOnce(&mut [F]) -> R) -> R {
+    const ON_STACK: usize = 1 << 12;
+    if len <= ON_STACK { body(&mut [F::zero(); ON_STACK][..len]) } else { body(&mut vec![F::zero(); len]) }
 }

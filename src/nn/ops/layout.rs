@@ -235,3 +235,136 @@ pub(super) fn checked_total(lengths: impl Iterator<Item = usize>) -> Result<usiz
 pub(super) fn checked_product(dims: &[usize]) -> Result<usize, OpError> {
     shape_of(dims).map(|shape| shape.len())
 }
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::nn::ops::check::{Report, Tensor, run_backward, run_forward};
+    use crate::nn::ops::{Kernel, Operator, Run};
+
+    /// An op, the shapes of its inputs and parameters, and words of the error that it must answer with.
+    pub type Refused<'a> = (&'a dyn Operator, &'a [&'a [usize]], &'a [&'a [usize]], &'a str);
+
+    /// The logical index of the element that lies at `at`, by the definition of the layouts.
+    pub fn index_of(shape: &Shape, at: usize) -> Vec<usize> {
+        if let [_, channels, height, width] = *shape.dims() {
+            let pixel = at / channels;
+            return vec![pixel / width / height, at % channels, pixel / width % height, pixel % width];
+        }
+        let mut rest = at;
+        let mut index: Vec<usize> = shape.dims().iter().rev().map(|dim| (rest % dim, rest /= dim).0).collect();
+        index.reverse();
+        index
+    }
+
+    /// Where the element of a logical index lies.
+    pub fn offset_of(shape: &Shape, index: &[usize]) -> usize {
+        if let (&[_, channels, height, width], &[n, c, y, x]) = (shape.dims(), index) {
+            return ((n * height + y) * width + x) * channels + c;
+        }
+        shape.dims().iter().zip(index).fold(0, |offset, (dim, i)| offset * dim + i)
+    }
+
+    pub fn check_refused(cases: &[Refused<'_>]) {
+        let mut report = Report::new("errors");
+        for (i, &(op, inputs, params, words)) in cases.iter().enumerate() {
+            let shapes: Vec<Shape> = inputs.iter().map(|dims| Shape::new(dims).expect("a valid shape")).collect();
+            match op.output_shape(&shapes.iter().collect::<Vec<_>>(), params) {
+                Ok(shape) => report.fail(format!("case {i}: accepted, {shape}")),
+                Err(error) if !error.to_string().contains(words) => {
+                    report.fail(format!("case {i}: `{error}` lacks `{words}`"));
+                }
+                Err(_) => {}
+            }
+        }
+        report.finish();
+    }
+
+    /// Checks a size that takes several tasks: the output against `naive`, and that one thread and three make the same
+    /// bytes of output and gradients, in `f32`.
+    pub fn check_large<O: Kernel<f32> + Kernel<f64> + Sync>(
+        op: &O,
+        inputs: &[Tensor<f64>],
+        params: &[Tensor<f64>],
+        naive: impl Fn(usize) -> f64,
+    ) {
+        let run = Run::default();
+        let output = run_forward(op, inputs, params, run).output;
+        assert!(output.data.len().max(inputs[0].data.len()) > CHUNK, "{} is not large", output.shape);
+        let expected: Vec<f64> = (0..output.data.len()).map(naive).collect();
+        crate::nn::ops::check::assert_close("output", &output.data, &expected, 1e-12, 1e-12);
+
+        let inputs: Vec<Tensor<f32>> = inputs.iter().map(Tensor::cast).collect();
+        let params: Vec<Tensor<f32>> = params.iter().map(Tensor::cast).collect();
+        let d_output = Tensor::<f32>::random(&[output.data.len()], 77).data;
+        let on_threads = |count: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().expect("a pool");
+            pool.install(|| {
+                let ran = run_forward(op, &inputs, &params, run);
+                let gradients = run_backward(op, &inputs, &params, &ran, &d_output, run);
+                let all = [vec![ran.output.data], gradients.inputs, gradients.params].concat();
+                all.concat().iter().map(|x| x.to_bits()).collect::<Vec<u32>>()
+            })
+        };
+        assert!(on_threads(1) == on_threads(3), "one thread and three make different bytes");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gathers_as_nested_loops_do() {
+        let src: Vec<f64> = (0..4 * 30 * 40 * 50).map(f64::from).collect();
+        // Transposed, joined, repeated and unit axes; several tasks.
+        let cases: &[(&[usize], &[usize])] = &[
+            (&[30, 40, 50], &[1, 30, 1200]),
+            (&[4, 50, 40, 30], &[60000, 1, 50, 2000]),
+            (&[4, 30, 1, 2000], &[60000, 2000, 7, 1]),
+            (&[1, 1, 1], &[5, 6, 7]),
+            (&[3, 20000], &[0, 3]),
+            (&[20000, 3], &[1, 0]),
+        ];
+        for (dims, strides) in cases {
+            let len: usize = dims.iter().product();
+            let mut got = vec![0.5; len];
+            gather(dims, strides, &src, &mut got, |d, s| *d += s);
+            for (at, got) in got.iter().enumerate() {
+                let (mut rest, mut from) = (at, 0);
+                for (&dim, &stride) in dims.iter().zip(*strides).rev() {
+                    from += rest % dim * stride;
+                    rest /= dim;
+                }
+                assert_eq!(*got, src[from] + 0.5, "{dims:?} {strides:?} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn pixel_sums_are_sums_over_pixels() {
+        for [batch, channels, pixels] in [[1, 1, 1], [2, 3, 5], [3, 37, 300], [2, 64, 129]] {
+            let data: Vec<f64> = (0..batch * channels * pixels).map(|i| (i as f64 * 0.7).sin()).collect();
+            let mut got = vec![1.0; batch * channels];
+            add_pixel_sums(&mut got, [channels, pixels], |at, block| {
+                block.copy_from_slice(&data[at..at + block.len()]);
+            });
+            for (i, got) in got.iter().enumerate() {
+                let (n, c) = (i / channels, i % channels);
+                let sum: f64 = (0..pixels).map(|p| data[(n * pixels + p) * channels + c]).sum();
+                assert!((got - 1.0 - sum).abs() <= 1e-12, "{batch}×{channels}×{pixels} at {i}: {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn strides_and_surroundings_are_of_nhwc_memory() {
+        let maps = Shape::maps(2, 3, 5, 7);
+        assert_eq!(strides(&maps)[..4], [105, 1, 21, 3]);
+        assert_eq!(around(&maps, 1), [70, 3, 1]);
+        assert_eq!(around(&maps, 3), [10, 7, 3]);
+        assert_eq!(strides(&Shape::new(&[2, 3, 5]).unwrap())[..3], [15, 5, 1]);
+        assert!(is_row_major(&Shape::maps(2, 3, 1, 1)) && is_row_major(&Shape::maps(2, 1, 4, 4)));
+        assert!(!is_row_major(&maps));
+    }
+}

@@ -90,3 +90,68 @@ fn add_slope_gradients<F: Scalar>(shape: &Shape, input: &[F], d_output: &[F], d_
         block.iter_mut().zip(values).for_each(|(b, (&x, &g))| *b = if x > F::zero() { F::zero() } else { x * g });
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, assert_close, check_literals, gradient_check, run_backward, run_forward};
+    use super::super::layout::testing::{check_large, check_refused};
+    use super::*;
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "prelu");
+    }
+
+    #[test]
+    fn large_maps_as_the_formula() {
+        for slopes in [1, 7] {
+            let x = Tensor::<f64>::separated(&[2, 7, 40, 40], 3);
+            let slope = Tensor::<f64>::random(&[slopes], 4);
+            check_large(&PRelu {}, &[x.clone()], &[slope.clone()], |at| {
+                let (x, slope) = (x.data[at], slope.data[at % 7 % slopes]);
+                x.max(0.0) + slope * x.min(0.0)
+            });
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for (dims, slopes) in [(&[2, 3, 3, 2][..], 3), (&[2, 3, 3, 2], 1), (&[3, 5], 5), (&[3, 1, 2, 2], 1)] {
+            let slope = Tensor::random(&[slopes], 5);
+            gradient_check(&PRelu {}, &[Tensor::separated(dims, 6)], &[slope], Run::default());
+        }
+    }
+
+    #[test]
+    fn rules_stop_the_blocked_side_but_not_the_slopes_gradient() {
+        let x = Tensor::new(&[1, 2, 1, 2], vec![-1.0, -2.0, 3.0, 4.0]);
+        let slope = Tensor::new(&[2], vec![0.5, 0.25]);
+        let d_output = [1.0, -1.0, 1.0, -1.0];
+        for (relu_rule, expected) in [
+            (ReluRule::Gradient, [0.5, -0.25, 1.0, -1.0]),
+            (ReluRule::Guided, [0.0, 0.0, 1.0, 0.0]),
+            (ReluRule::Deconvnet, [1.0, 0.0, 1.0, 0.0]),
+        ] {
+            let run = Run { relu_rule, ..Run::default() };
+            let (inputs, params) = ([x.clone()], [slope.clone()]);
+            let ran = run_forward(&PRelu {}, &inputs, &params, run);
+            let got = run_backward(&PRelu {}, &inputs, &params, &ran, &d_output, run);
+            assert_close(&format!("{relu_rule:?}"), &got.inputs[0], &expected, 0.0, 0.0);
+            assert_close("slopes", &got.params[0], &[-1.0, 2.0], 0.0, 0.0);
+        }
+    }
+
+    #[test]
+    fn wrong_slopes_are_errors() {
+        let shape: &[usize] = &[1, 3, 4, 4];
+        check_refused(&[
+            (&PRelu {}, &[shape], &[], "has 0 parameters, but takes one"),
+            (&PRelu {}, &[shape], &[&[3], &[3]], "has 2 parameters"),
+            (&PRelu {}, &[shape], &[&[4]], "parameter `slope` should be [3], but is [4]"),
+            (&PRelu {}, &[shape], &[&[3, 1]], "parameter `slope`"),
+            (&PRelu {}, &[&[1, 3, 4]], &[&[3]], "needs an input of batch × channels × height × width"),
+            (&PRelu {}, &[shape, shape], &[&[3]], "takes one input"),
+        ]);
+    }
+}

@@ -77,3 +77,55 @@ impl<F: Scalar> Kernel<F> for Slice {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, check_literals, gradient_check, run_forward};
+    use super::super::layout::testing::{check_large, check_refused, index_of, offset_of};
+    use super::*;
+
+    const AXES: [MapAxis; 4] = [MapAxis::Batch, MapAxis::Channel, MapAxis::Height, MapAxis::Width];
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "slice");
+    }
+
+    #[test]
+    fn large_maps_as_index_by_index() {
+        for (i, axis) in AXES.into_iter().enumerate() {
+            let x = Tensor::<f64>::random(&[13, 14, 15, 16], 1);
+            let op = Slice { axis, start: 3, end: 11 };
+            let output = run_forward(&op, std::slice::from_ref(&x), &[], Run::default()).output.shape;
+            check_large(&op, std::slice::from_ref(&x), &[], |at| {
+                let mut index = index_of(&output, at);
+                index[i] += 3;
+                x.data[offset_of(&x.shape, &index)]
+            });
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for axis in AXES {
+            let op = Slice { axis, start: 1, end: 3 };
+            gradient_check(&op, &[Tensor::random(&[3, 4, 3, 5], 2)], &[], Run::default());
+        }
+    }
+
+    #[test]
+    fn wrong_ranges_are_errors() {
+        let of = |axis, start, end| Slice { axis, start, end };
+        let shape: &[usize] = &[1, 4, 5, 6];
+        check_refused(&[
+            (&of(MapAxis::Channel, 0, 5), &[shape], &[], "`end`: 5 is past the end of an axis of length 4"),
+            (&of(MapAxis::Channel, 2, 2), &[shape], &[], "`end`: 2 is not above start, 2"),
+            (&of(MapAxis::Channel, usize::MAX, 2), &[shape], &[], "is not above start"),
+            (&of(MapAxis::Channel, 0, usize::MAX), &[shape], &[], "past the end"),
+            (&of(MapAxis::Height, 0, 1), &[&[1, 4]], &[], "a shape with a height axis"),
+            (&of(MapAxis::Height, 0, 1), &[&[1, 4, 5]], &[], "a shape with a height axis"),
+            (&of(MapAxis::Channel, 0, 1), &[shape, shape], &[], "takes one input"),
+        ]);
+    }
+}

@@ -21,7 +21,7 @@ fn channels_of(shape: &Shape) -> usize {
 /// Writes the softmax of one pixel's channels; returns the logarithm of the sum of exponentials.
 ///
 /// The largest value is subtracted first, so that nothing overflows; sums are in `f64`.
-pub(crate) fn softmax_of<F: Scalar>(x: &[F], y: &mut [F]) -> F {
+pub(crate) fn softmax_of<F: Scalar>(x: &[F], y: &mut [F]) -> f64 {
     let max = max_of(x);
     let mut sum = 0.0;
     for (y, &x) in y.iter_mut().zip(x) {
@@ -30,7 +30,7 @@ pub(crate) fn softmax_of<F: Scalar>(x: &[F], y: &mut [F]) -> F {
     }
     let factor = F::of(1.0 / sum);
     y.iter_mut().for_each(|y| *y *= factor);
-    max + F::of(sum.ln())
+    max.to_f64() + sum.ln()
 }
 
 fn max_of<F: Scalar>(x: &[F]) -> F {
@@ -114,5 +114,61 @@ impl<F: Scalar> Kernel<F> for LogSoftmax {
             let sum = F::of(d_y.iter().map(|&g| g.to_f64()).sum());
             d_x.iter_mut().zip(y.iter().zip(d_y)).for_each(|(d, (&y, &g))| *d += g - y.exp() * sum);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, assert_close, check_literals, gradient_check, run_forward};
+    use super::super::layout::testing::{check_large, check_refused};
+    use super::*;
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "softmax");
+    }
+
+    #[test]
+    fn large_maps_as_the_formula() {
+        let x = Tensor::<f64>::random(&[2, 11, 30, 40], 1);
+        let naive = |at: usize| {
+            let pixel = &x.data[at / 11 * 11..][..11];
+            x.data[at].exp() / pixel.iter().map(|x| x.exp()).sum::<f64>()
+        };
+        check_large(&Softmax {}, &[x.clone()], &[], naive);
+        check_large(&LogSoftmax {}, &[x.clone()], &[], |at| naive(at).ln());
+    }
+
+    #[test]
+    fn gradients() {
+        for dims in [&[2, 4, 2, 3][..], &[3, 6], &[2, 1, 2, 2]] {
+            let mut x = Tensor::random(dims, 2);
+            x.data.iter_mut().for_each(|x| *x *= 3.0);
+            gradient_check(&Softmax {}, &[x.clone()], &[], Run::default());
+            gradient_check(&LogSoftmax {}, &[x], &[], Run::default());
+        }
+    }
+
+    #[test]
+    fn huge_scores_are_exact() {
+        let x = Tensor::new(&[1, 3], vec![3e38f32, 3e38, -3e38]);
+        let y = run_forward(&Softmax {}, std::slice::from_ref(&x), &[], Run::default()).output.data;
+        assert_close("softmax", &y, &[0.5, 0.5, 0.0], 0.0, 0.0);
+        let x = Tensor::new(&[1, 2], vec![1e6f32, 1e6]);
+        let y = run_forward(&LogSoftmax {}, &[x], &[], Run::default()).output.data;
+        let half = -std::f32::consts::LN_2;
+        assert_close("log-softmax", &y, &[half, half], 1e-7, 0.0);
+    }
+
+    #[test]
+    fn wrong_shapes_are_errors() {
+        check_refused(&[
+            (&Softmax {}, &[&[2, 3, 4]], &[], "needs an input of batch × channels × height × width"),
+            (&LogSoftmax {}, &[&[2]], &[], "needs an input of batch × channels × height × width"),
+            (&Softmax {}, &[&[2, 0]], &[], "at least one element"),
+            (&Softmax {}, &[], &[], "takes one input"),
+            (&LogSoftmax {}, &[&[2, 3]], &[&[3]], "takes none"),
+        ]);
     }
 }

@@ -55,7 +55,7 @@ pub struct Measurement {
     pub median_ms: f64,
     pub min_ms: f64,
     /// 10⁹ operations a second at the median: two for each multiply-accumulate of the convolutions up to the layer,
-    /// forward and again for the gradient of their input, counted by definition ([`Graph::macs_up_to`]). An algorithm
+    /// forward and again for the gradient of their input, counted by definition ([`Graph::macs_for`]). An algorithm
     /// that gets by with fewer, such as Winograd's, may thus exceed the peak of the machine.
     pub gflops: f64,
     /// The peak of the whole process's resident memory (10⁶ bytes) from before the net is built to after the last step;
@@ -120,13 +120,13 @@ fn measure(net: BenchNet, size_px: usize, rounds: usize) -> Result<Measurement, 
     let target = graph.find(net.target())?;
     let shape = Shape::maps(1, 3, size_px, size_px);
     let flop = step_flop(&graph, &shape, target)?;
-    let frozen = FrozenNet::new(graph, &[target]);
-    let mut session = frozen.session(&shape, true, None)?;
+    let mut session = FrozenNet::new(graph, &[target]).session(&shape, true, None)?;
 
     let mut random = rng(0, Stream::Noise, 0);
-    session.input_mut().fill_with(|| random.random_range(-1.0..1.0));
+    let picture: Vec<f32> = (0..shape.len()).map(|_| random.random_range(-1.0..1.0)).collect();
     let mut times_ms = Vec::with_capacity(rounds);
     for round in 0..WARM_UP_STEPS + rounds {
+        session.input_mut().copy_from_slice(&picture);
         let start = Instant::now();
         step(&mut session, target);
         let elapsed = start.elapsed();
@@ -161,8 +161,10 @@ fn step(session: &mut Session, target: NodeId) {
 
 /// Floating-point operations of a step, as [`Measurement::gflops`] counts them.
 fn step_flop(graph: &Graph, input: &Shape, target: NodeId) -> Result<u64, GraphError> {
-    let forward: u64 = graph.macs_for(input, &[target])?.iter().map(|macs| 2 * macs).sum();
-    Ok(2 * forward)
+    const OPERATIONS_A_MAC: u64 = 2;
+    const FORWARD_AND_BACKWARD: u64 = 2;
+    let macs: u64 = graph.macs_for(input, &[target])?.iter().sum();
+    Ok(FORWARD_AND_BACKWARD * OPERATIONS_A_MAC * macs)
 }
 
 fn rounded(value: f64, decimals: i32) -> f64 {

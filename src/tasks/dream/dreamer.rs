@@ -118,25 +118,34 @@ impl Dreamer {
 
     /// Why the net does not take `size`, with the size that it would take.
     fn refused(&self, size: [usize; 2], source: GraphError) -> DreamError {
-        let [height_px, width_px] = size;
-        let goal = self.goal.name.clone();
-        if let Some([needed_height_px, needed_width_px]) = sizes::smallest_usable(size, |size| self.accepts(size)) {
-            let needed_size_px = needed_height_px.max(needed_width_px);
-            return DreamError::TooSmall {
-                width_px,
-                height_px,
-                goal,
-                needed_width_px,
-                needed_height_px,
-                needed_size_px,
-            };
+        if let Some(needed) = sizes::smallest_usable(size, |size| self.accepts(size)) {
+            return self.too_small(size, needed);
         }
         let [native_height_px, native_width_px] = self.net.graph().input().size;
         if self.accepts([native_height_px, native_width_px]).is_err() {
             return source.into();
         }
-        let net = self.net.graph().name().to_string();
-        DreamError::FixedSize { net, goal, native_width_px, native_height_px, width_px, height_px, source }
+        DreamError::FixedSize {
+            net: self.net.graph().name().into(),
+            goal: self.goal.name.clone(),
+            native_width_px,
+            native_height_px,
+            width_px: size[1],
+            height_px: size[0],
+            source,
+        }
+    }
+
+    fn too_small(&self, [height_px, width_px]: [usize; 2], needed: [usize; 2]) -> DreamError {
+        let [needed_height_px, needed_width_px] = needed;
+        DreamError::TooSmall {
+            width_px,
+            height_px,
+            goal: self.goal.name.clone(),
+            needed_width_px,
+            needed_height_px,
+            needed_size_px: needed_height_px.max(needed_width_px),
+        }
     }
 
     /// The sizes of the octaves, the full one first; fewer than asked for where the net needs larger pictures.
@@ -146,15 +155,7 @@ impl Dreamer {
         let usable = sizes::usable_octaves(&octaves, accepts);
         if usable == 0 {
             // The net takes this size (that was checked), so it is smaller than the smallest of all.
-            let [needed_height_px, needed_width_px] = sizes::smallest_usable(size, accepts).unwrap_or(size);
-            return Err(DreamError::TooSmall {
-                width_px: size[1],
-                height_px: size[0],
-                goal: self.goal.name.clone(),
-                needed_width_px,
-                needed_height_px,
-                needed_size_px: needed_height_px.max(needed_width_px),
-            });
+            return Err(self.too_small(size, sizes::smallest_usable(size, accepts).unwrap_or(size)));
         }
         if let Some([height, width]) = octaves.get(usable) {
             warnings.push(format!(

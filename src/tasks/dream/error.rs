@@ -21,6 +21,8 @@ pub enum DreamError {
     Channel { layer: String, channel: usize, channels: usize },
     #[error("layer `{layer}` has no maps with channels: choose another layer")]
     NoMaps { layer: String },
+    #[error("`{layer}` is the picture itself, as the net takes it: choose a layer behind it")]
+    InputLayer { layer: String },
     #[error("the net `{net}` has no layer with maps to dream of: name a layer")]
     NoLayer { net: String },
     #[error("the net `{net}` has {classes} classes, 0 to {}, but class {class} is asked for", .classes.saturating_sub(1))]

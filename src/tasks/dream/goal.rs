@@ -4,7 +4,7 @@ use super::error::DreamError;
 use super::presets::layers_for;
 use super::spec::{ClassGoal, ClassScore, DreamSpec, LayerWeight};
 use crate::base::tensor::Shape;
-use crate::nn::graph::{Graph, NodeId};
+use crate::nn::graph::{Graph, GraphBuilder, NodeId};
 use crate::optvis::objective::{Objective, Score, Units};
 
 /// How many names an error lists.
@@ -41,6 +41,9 @@ pub fn resolve(spec: &mut DreamSpec, graph: &Graph) -> Result<Goal, DreamError> 
     let mut objective: Option<Objective> = None;
     for layer in &spec.layers {
         let node = graph.find(&layer.name)?;
+        if node == GraphBuilder::INPUT {
+            return Err(DreamError::InputLayer { layer: layer.name.clone() });
+        }
         check_units(&units, &layer.name, &shapes[node])?;
         let score = Score::Units { measure: spec.objective, units: units.clone() };
         let term = layer.weight * Objective::new(node, score);
@@ -74,24 +77,19 @@ fn check_units(units: &Units, layer: &str, shape: &Shape) -> Result<(), DreamErr
 /// The last layer with large enough maps that all of the net's signal goes through.
 fn default_layer(graph: &Graph, shapes: &[Shape]) -> Result<String, DreamError> {
     let [native_height, native_width] = graph.input().size;
-    let mut reached_by: NodeId = 0;
-    let mut found = None;
-    // From the end: `reached_by` is the first node that later ones still read.
+    // The earliest node that is still read at or behind each one.
     let mut first_read = vec![NodeId::MAX; graph.nodes().len() + 1];
     for id in (0..graph.nodes().len()).rev() {
         let own = graph.node(id).inputs.iter().copied().min().unwrap_or(NodeId::MAX);
         first_read[id] = first_read[id + 1].min(own);
     }
-    for (id, shape) in shapes.iter().enumerate().skip(1) {
-        let carries_all = first_read[id + 1] >= id;
-        let is_large = shape.as_maps().is_some_and(|[_, _, height, width]| {
+    let is_large = |shape: &Shape| {
+        shape.as_maps().is_some_and(|[_, _, height, width]| {
             height.min(width) > 1 && height * SMALLEST_MAP >= native_height && width * SMALLEST_MAP >= native_width
-        });
-        if carries_all && is_large {
-            found = Some(id);
-        }
-        reached_by = reached_by.max(id);
-    }
+        })
+    };
+    let carries_all = |id: NodeId| first_read[id + 1] >= id;
+    let found = (1..shapes.len()).rev().find(|&id| carries_all(id) && is_large(&shapes[id]));
     let id = found.ok_or_else(|| DreamError::NoLayer { net: graph.name().into() })?;
     Ok(graph.node(id).name.clone())
 }

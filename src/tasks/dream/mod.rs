@@ -22,3 +22,6 @@ pub use photo::Photo;
 pub use presets::DEFAULT_NET;
 pub use recipe::{Recipe, SourcePhoto};
 pub use spec::{ClassGoal, ClassScore, DreamSpec, LayerWeight, Neuron, OctaveFilter, ParseError, Preset, SizePx};
+
+#[cfg(test)]
+mod tests;

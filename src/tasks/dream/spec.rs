@@ -124,6 +124,17 @@ pub enum ClassScore {
     Posterior,
 }
 
+impl ClassScore {
+    pub const ALL: [Self; 2] = [Self::Logit, Self::Posterior];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logit => "logit",
+            Self::Posterior => "posterior",
+        }
+    }
+}
+
 /// A class to ascend.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -64,6 +64,36 @@ unsafe fn finish_rows<L: Lanes>(rows: &FinishRows) {
 
 for_each_level!(pub fn finish_rows_fn = finish_rows(rows: &FinishRows));
 
+/// Some squares of 2×2 pixels: `sums` holds 16 values for each square whose first pixel is in `pixels`, `channels` for
+/// each of its four pixels. Pixels outside the target are left out.
+pub struct FinishSquares<'a> {
+    pub sums: *const f32,
+    pub channels: usize,
+    pub pixels: &'a [usize],
+    pub target: &'a Target,
+}
+
+#[inline(always)]
+unsafe fn finish_squares<L: Lanes>(squares: &FinishSquares) {
+    let Target { height, width, .. } = *squares.target;
+    for (square, &first) in squares.pixels.iter().enumerate() {
+        let (y, x) = (first / width % height, first % width);
+        for member in 0..4 {
+            let (dy, dx) = (member / 2, member % 2);
+            if y + dy < height && x + dx < width {
+                // SAFETY: as the caller vouches, for a pixel inside the target.
+                unsafe {
+                    let from = squares.sums.add(square * LANES + member * squares.channels);
+                    let sums = L::load_first(from, squares.channels);
+                    finish_lanes(sums, squares.channels, squares.target, first + dy * width + dx, 0);
+                }
+            }
+        }
+    }
+}
+
+for_each_level!(pub fn finish_squares_fn = finish_squares(squares: &FinishSquares));
+
 /// Consecutive pixels of maps of `channels` channels.
 struct Pixels<'a> {
     first: usize,

@@ -3,7 +3,7 @@
 
 use super::depthwise::{DepthwisePass, DepthwiseWeights, MAX_TAPS};
 use super::indirect::Pass;
-use super::lattice::{self, Lattice, TapGroup};
+use super::lattice::{self, Lattice, Superpixels, TapGroup};
 use super::maps::{Source, Target};
 use super::packed::PackedWeights;
 use super::tile::tile_size;
@@ -31,7 +31,12 @@ pub struct Spec<'a> {
 pub struct Lattices {
     forward: Vec<Lattice>,
     backward: Vec<Lattice>,
+    /// The backward pass by squares of pixels, with weights packed for them.
+    squares: Option<(Lattice, PackedWeights)>,
 }
+
+/// Four pixels of at most this many channels fit into 16 lanes.
+const MAX_SQUARE_CHANNELS: usize = LANES / 4;
 
 /// Packed weights in both directions.
 pub struct FrozenConv {
@@ -42,6 +47,8 @@ pub struct FrozenConv {
     transposed: bool,
     forward: Packed,
     backward: Packed,
+    /// \[out, in, height, width\] where the backward pass goes by squares of pixels.
+    square_weight: Option<Vec<f32>>,
     bias: Vec<f32>,
     zeros: Vec<f32>,
 }
@@ -59,6 +66,12 @@ impl FrozenConv {
         let all = vec![lattice::forward_taps(spec.kernel)];
         let residues = lattice::backward_taps(spec.kernel, spec.stride, spec.dilation);
         let (forward, backward) = if spec.transposed { (&residues, &all) } else { (&all, &residues) };
+        let by_squares = with_gradient
+            && !spec.transposed
+            && spec.groups == 1
+            && spec.in_channels <= MAX_SQUARE_CHANNELS
+            && spec.stride.iter().all(|&stride| stride <= 2)
+            && spec.stride[0] == spec.stride[1];
         let none = Vec::new();
         Self {
             level,
@@ -67,7 +80,8 @@ impl FrozenConv {
             groups: spec.groups,
             transposed: spec.transposed,
             forward: pack(level, spec, forward, true),
-            backward: pack(level, spec, if with_gradient { backward } else { &none }, false),
+            backward: pack(level, spec, if with_gradient && !by_squares { backward } else { &none }, false),
+            square_weight: by_squares.then(|| spec.weight.to_vec()),
             bias: spec.bias.clone(),
             zeros: vec![0.0; spec.in_channels.max(spec.out_channels).next_multiple_of(LANES)],
         }
@@ -81,7 +95,29 @@ impl FrozenConv {
     /// The lattices for the window's axes (those of the convolution whose adjoint this is, if transposed).
     pub fn lattices(&self, axes: &[Axis; 2]) -> Lattices {
         let (forward, backward) = (vec![lattice::forward_lattice(axes)], lattice::backward_lattices(axes));
-        if self.transposed { Lattices { forward: backward, backward: forward } } else { Lattices { forward, backward } }
+        if self.transposed {
+            return Lattices { forward: backward, backward: forward, squares: None };
+        }
+        let squares = self.square_weight.as_ref().and_then(|weight| {
+            let superpixels = lattice::backward_superpixels(axes)?;
+            let packed = self.pack_squares(weight, [axes[0].kernel, axes[1].kernel], &superpixels);
+            Some((superpixels.lattice, packed))
+        });
+        Lattices { forward, backward, squares }
+    }
+
+    /// Columns are the channels of the four pixels, rows the outputs, taps the source pixels of a square.
+    fn pack_squares(&self, weight: &[f32], [height, width]: [usize; 2], squares: &Superpixels) -> PackedWeights {
+        let sources: TapGroup = (0..squares.lattice.offsets.len()).map(|source| [source, 0]).collect();
+        let channels = self.in_channels;
+        let at = |column: usize, output: usize, [source, _]: [usize; 2]| {
+            let (member, input) = (column / channels, column % channels);
+            match squares.taps[member / 2][member % 2][source] {
+                Some([y, x]) => weight[((output * channels + input) * height + y) * width + x],
+                None => 0.0,
+            }
+        };
+        PackedWeights::new(tile_size(self.level), 4 * channels, self.out_channels, &sources, at)
     }
 
     pub fn bytes(&self) -> usize {
@@ -113,6 +149,19 @@ impl FrozenConv {
     /// # Safety
     /// As for [`FrozenConv::forward`].
     pub unsafe fn backward(&self, lattices: &Lattices, d_output: Source, d_input: Target) {
+        if let Some((lattice, weights)) = &lattices.squares {
+            let pass = Pass {
+                level: self.level,
+                source: d_output,
+                lattice,
+                weights,
+                target: d_input,
+                square_channels: Some(self.in_channels),
+                zeros: &self.zeros,
+            };
+            // SAFETY: as the caller vouches.
+            return unsafe { pass.run() };
+        }
         // SAFETY: as the caller vouches.
         unsafe {
             self.run(&self.backward, &lattices.backward, (d_output, self.out_channels), (d_input, self.in_channels));
@@ -139,7 +188,8 @@ impl FrozenConv {
                     for (group, weights) in weights[taps].iter().enumerate() {
                         let source = source.from_channel(group * (source_channels / self.groups));
                         let target = target.from_channel(group * (target_channels / self.groups));
-                        let pass = Pass { level: self.level, source, lattice, weights, target, zeros };
+                        let level = self.level;
+                        let pass = Pass { level, source, lattice, weights, target, square_channels: None, zeros };
                         // SAFETY: as the caller vouches.
                         unsafe { pass.run() };
                     }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::finish::{FinishRows, finish_rows_fn};
+use super::finish::{FinishRows, FinishSquares, finish_rows_fn, finish_squares_fn};
 use super::lattice::Lattice;
 use super::maps::{Source, Target};
 use super::packed::{PackedWeights, Panel};
@@ -37,6 +37,8 @@ pub struct Pass<'a> {
     pub lattice: &'a Lattice,
     pub weights: &'a PackedWeights,
     pub target: Target,
+    /// Where the lattice is one of 2×2 squares, the channels of each of their pixels; a square has one panel of weights.
+    pub square_channels: Option<usize>,
     /// At least [`PackedWeights::depth`] zeros, for taps outside the source.
     pub zeros: &'a [f32],
 }
@@ -93,7 +95,6 @@ impl Pass<'_> {
         } else {
             (self.weights.taps, self.weights.depth)
         };
-        let finish_rows = finish_rows_fn(self.level);
         let mut sums = [0.0f32; MAX_ROWS * MAX_COLUMNS];
         for panel in &self.weights.panels[task.panels.clone()] {
             let weights = self.weights.panel(panel);
@@ -107,20 +108,29 @@ impl Pass<'_> {
                     columns: panel.width(),
                     sums: sums.as_mut_ptr(),
                 };
-                let Panel { column, columns, .. } = *panel;
                 // SAFETY: the sources are `taps · rows` valid pointers to `depth` floats; panel and sums have the
                 // tile's extents; the rest is as the caller vouches.
                 unsafe {
                     tile_fn(&tile);
+                    self.finish(panel, &sums, pixels);
+                }
+            }
+        }
+    }
+
+    /// Sends the sums of a tile through the epilogue.
+    unsafe fn finish(&self, panel: &Panel, sums: &[f32; MAX_ROWS * MAX_COLUMNS], pixels: &[usize]) {
+        let (sums, target) = (sums.as_ptr(), &self.target);
+        // SAFETY: as the caller vouches.
+        unsafe {
+            match self.square_channels {
+                Some(channels) => {
+                    finish_squares_fn(self.level)(&FinishSquares { sums, channels, pixels, target });
+                }
+                None => {
+                    let Panel { column, columns, .. } = *panel;
                     let width = panel.width();
-                    finish_rows(&FinishRows {
-                        sums: sums.as_ptr(),
-                        width,
-                        columns,
-                        column,
-                        pixels,
-                        target: &self.target,
-                    });
+                    finish_rows_fn(self.level)(&FinishRows { sums, width, columns, column, pixels, target });
                 }
             }
         }

@@ -76,6 +76,52 @@ pub fn backward_lattices(axes: &[Axis; 2]) -> Vec<Lattice> {
     groups.iter().enumerate().map(lattice).collect()
 }
 
+/// Squares of 2×2 output pixels computed together: one lattice over the squares, reading every source pixel that any
+/// of the four needs. Where pixels have few channels, one row of registers then holds all four.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Superpixels {
+    pub lattice: Lattice,
+    /// For each pixel of the square `(vertical, horizontal)` and each of the lattice's offsets, the tap that works there.
+    pub taps: [[Vec<Option<[usize; 2]>>; 2]; 2],
+}
+
+/// The gradient to a convolution's input by squares of pixels; for strides of 1 and 2.
+pub fn backward_superpixels(axes: &[Axis; 2]) -> Option<Superpixels> {
+    let stride = [axes[0].stride, axes[1].stride];
+    if stride != [1, 1] && stride != [2, 2] {
+        return None;
+    }
+    let groups = backward_taps([axes[0].kernel, axes[1].kernel], stride, [axes[0].dilation, axes[1].dilation]);
+    let lattices = backward_lattices(axes);
+    // What pixel (y, x) of a square reads: its taps, and where from, relative to the square.
+    let reads = |y: usize, x: usize| -> Vec<([isize; 2], [usize; 2])> {
+        if stride == [1, 1] {
+            let shifted = lattices[0].offsets.iter().map(|&[dy, dx]| [dy + y as isize, dx + x as isize]);
+            return shifted.zip(groups[0].iter().copied()).collect();
+        }
+        let of_pixel = lattices.iter().zip(&groups).find(|(lattice, _)| lattice.start == [y, x]);
+        of_pixel
+            .map_or(Vec::new(), |(lattice, taps)| lattice.offsets.iter().copied().zip(taps.iter().copied()).collect())
+    };
+    let reads = [0, 1].map(|y| [0, 1].map(|x| reads(y, x)));
+    let mut offsets: Vec<[isize; 2]> = reads.iter().flatten().flatten().map(|&(offset, _)| offset).collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    let tap_at =
+        |reads: &Vec<([isize; 2], [usize; 2])>, offset| reads.iter().find(|(at, _)| *at == offset).map(|&(_, tap)| tap);
+    let taps = reads
+        .each_ref()
+        .map(|row| row.each_ref().map(|reads| offsets.iter().map(|&offset| tap_at(reads, offset)).collect()));
+    let lattice = Lattice {
+        start: [0, 0],
+        step: [2, 2],
+        count: [axes[0].input.div_ceil(2), axes[1].input.div_ceil(2)],
+        source_step: [2 / stride[0], 2 / stride[1]],
+        offsets,
+    };
+    Some(Superpixels { lattice, taps })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

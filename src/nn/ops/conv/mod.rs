@@ -146,7 +146,7 @@ impl<F: Scalar> Kernel<F> for Conv2d {
 
 /// Adds the sums of a gradient over all pixels, channel by channel.
 pub(super) fn add_bias_gradient<F: Scalar>(d_output: &[F], d_bias: &mut [F]) {
-    add_channel_sums(d_output.len() / d_bias.len(), d_bias, |sums, at| {
+    add_channel_sums(d_output.len() / d_bias.len(), d_bias, |sums, _, at| {
         for (sum, gradient) in sums.iter_mut().zip(&d_output[at..]) {
             *sum += *gradient;
         }

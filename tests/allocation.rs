@@ -1,0 +1,104 @@
+//! A steady step of a session allocates nothing: neither does the heap grow, nor do pages go back and forth.
+//!
+//! A binary of its own, because it replaces the allocator of the whole process by one that counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use oneiric::base::tensor::Shape;
+use oneiric::formats::architectures::{Architecture, RandomParams};
+use oneiric::nn::exec::{FrozenNet, Session};
+use oneiric::nn::graph::NodeId;
+use oneiric::nn::ops::ReluRule;
+
+const WARM_UP_STEPS: usize = 10;
+const STEPS: usize = 100;
+
+/// Work that comes from outside the thread pool goes through rayon's queue: a linked list of blocks with room for 63
+/// jobs, the only thing that may be allocated.
+const JOBS_A_QUEUE_BLOCK: usize = 63;
+const QUEUE_BLOCK_BYTES: usize = 2048;
+
+struct Counting;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static LARGEST_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+fn count(bytes: usize) {
+    COUNT.fetch_add(1, Relaxed);
+    LARGEST_BYTES.fetch_max(bytes, Relaxed);
+}
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: as the caller vouches; so below.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count(bytes);
+        unsafe { System.realloc(memory, layout, bytes) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn step(session: &mut Session, target: NodeId) {
+    session.input_mut().fill(0.5);
+    session.forward();
+    let (blob, seed) = session.blob_and_seed(target);
+    seed.copy_from_slice(blob.data);
+    session.backward(ReluRule::Gradient);
+}
+
+/// The number of allocations of the steady steps to a layer, and the bytes of the largest.
+fn allocations(architecture: Architecture, layer: &str) -> (usize, usize) {
+    let blueprint = architecture.blueprint(10).up_to(layer).unwrap();
+    let graph = Arc::new(blueprint.build(&mut RandomParams::new(0), Vec::new()).unwrap());
+    let target = graph.find(layer).unwrap();
+    let frozen = FrozenNet::new(graph, &[target]);
+    let mut session = frozen.session(&Shape::maps(1, 3, 64, 64), true, None).unwrap();
+    for _ in 0..WARM_UP_STEPS {
+        step(&mut session, target);
+    }
+    COUNT.store(0, Relaxed);
+    LARGEST_BYTES.store(0, Relaxed);
+    for _ in 0..STEPS {
+        step(&mut session, target);
+    }
+    (COUNT.load(Relaxed), LARGEST_BYTES.load(Relaxed))
+}
+
+/// One test: another one beside it would add its own allocations.
+#[test]
+fn steady_steps_allocate_nothing_but_blocks_of_rayons_queue() {
+    let jobs = 2 * STEPS;
+    let allowed = jobs.div_ceil(JOBS_A_QUEUE_BLOCK);
+    let mut failures = Vec::new();
+    for (architecture, layer) in [
+        (Architecture::SqueezeNet1_1, "softmax"),
+        (Architecture::ResNet18, "layer2"),
+        (Architecture::GoogLeNet, "inception3b"),
+    ] {
+        let (count, largest_bytes) = allocations(architecture, layer);
+        if count > allowed || largest_bytes > QUEUE_BLOCK_BYTES {
+            failures.push(format!(
+                "{architecture} to {layer}: {count} allocations in {STEPS} steps, up to {largest_bytes} bytes"
+            ));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}

@@ -169,7 +169,7 @@ fn joined_axes(dims: &[usize], strides: &[usize]) -> ([usize; MAX_RANK], [usize;
 
 /// Channels that one task of [`add_pixel_sums`] sums: two cache lines of `f32`.
 const SUM_CHANNELS: usize = 32;
-/// Pixels that are summed before the sum joins the total, so that rounding errors grow with the root of their number.
+/// Pixels that are summed before the sum joins the total, which is in `f64`: few enough for `f32`.
 const SUM_PIXELS: usize = 128;
 
 /// Adds to `sums` (batch × channels) the sums over pixels of values that lie batch × pixels × channels:
@@ -198,16 +198,16 @@ fn add_column_sums<F: Scalar>(
     values: &(impl Fn(usize, &mut [F]) + Sync),
 ) {
     let len = sums.len();
-    let (mut total, mut value) = ([F::zero(); SUM_CHANNELS], [F::zero(); SUM_CHANNELS]);
+    let (mut total, mut value) = ([0.0; SUM_CHANNELS], [F::zero(); SUM_CHANNELS]);
     for first in (0..pixels).step_by(SUM_PIXELS) {
         let mut partial = [F::zero(); SUM_CHANNELS];
         for pixel in first..(first + SUM_PIXELS).min(pixels) {
             values(start + pixel * step, &mut value[..len]);
             partial[..len].iter_mut().zip(&value[..len]).for_each(|(sum, &v)| *sum += v);
         }
-        total.iter_mut().zip(&partial).for_each(|(sum, &part)| *sum += part);
+        total.iter_mut().zip(&partial).for_each(|(sum, &part)| *sum += part.to_f64());
     }
-    sums.iter_mut().zip(&total).for_each(|(sum, &all)| *sum += all);
+    sums.iter_mut().zip(&total).for_each(|(sum, &all)| *sum += F::of(all));
 }
 
 /// `to += from`.

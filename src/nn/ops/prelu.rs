@@ -93,6 +93,8 @@ fn add_slope_gradients<F: Scalar>(shape: &Shape, input: &[F], d_output: &[F], d_
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::super::Run;
     use super::super::check::{Tensor, assert_close, check_literals, gradient_check, run_backward, run_forward};
     use super::super::layout::testing::{check_large, check_refused};
@@ -108,7 +110,7 @@ mod tests {
         for slopes in [1, 7] {
             let x = Tensor::<f64>::separated(&[2, 7, 40, 40], 3);
             let slope = Tensor::<f64>::random(&[slopes], 4);
-            check_large(&PRelu {}, &[x.clone()], &[slope.clone()], |at| {
+            check_large(&PRelu {}, from_ref(&x), from_ref(&slope), |at| {
                 let (x, slope) = (x.data[at], slope.data[at % 7 % slopes]);
                 x.max(0.0) + slope * x.min(0.0)
             });

@@ -1,16 +1,20 @@
-"""Sizes of octaves as Google's 2015 notebook makes them: scipy.ndimage.zoom rounds len * zoom to an output length.
+#!/usr/bin/env python3
+"""Sizes of octaves as Google's 2015 notebook makes them, for src/tasks/dream/sizes.rs.
 
-Python 3.11 without packages: scipy's rule is `int(round(length * zoom))`, in `scipy/ndimage/_interpolation.py`.
-The numbers are asserted in src/tasks/dream/sizes.rs.
+Made with Python 3.11, numpy 2.4.6, scipy 1.17.1:
+
+    python3 tests/refs/octave_sizes.py
 """
+import numpy as np
+from scipy import ndimage
 
 
-def octaves(size, count, scale):
-    sizes = [size]
+def octave_sizes(size, count, scale):
+    pictures = [np.zeros((3, *size), np.float32)]
     for _ in range(count - 1):
-        sizes.append(tuple(int(round(length * (1.0 / scale))) for length in sizes[-1]))
-    return sizes
+        pictures.append(ndimage.zoom(pictures[-1], (1, 1.0 / scale, 1.0 / scale), order=1))
+    return [picture.shape[1:] for picture in pictures]
 
 
-print(octaves((575, 1024), 4, 1.4))
-print(octaves((5, 7), 3, 2.0))
+print(octave_sizes((575, 1024), 4, 1.4))
+print(octave_sizes((5, 7), 3, 2.0))

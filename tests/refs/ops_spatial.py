@@ -218,7 +218,7 @@ def offsets():
 
 
 def distances():
-    for p in [0.5, 1.0, 1.5, 2.0, 3.0]:
+    for p in [0.5, 1.0, 2.0, 3.0]:
         for root in [True, False]:
             for size in [(3, 2), (1, 1)] if p == 2.0 else [(3, 2)]:
                 # vl_nnpdist

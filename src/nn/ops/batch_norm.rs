@@ -113,14 +113,14 @@ pub(super) fn measure<F: Scalar>(data: &[F], mean: &mut [F], variance: &mut [F])
     add_channel_sums(pixels, mean, |sums, _, at| {
         sums.iter_mut().zip(&data[at..]).for_each(|(sum, x)| *sum += *x);
     });
-    mean.iter_mut().for_each(|mean| *mean = *mean / count);
+    mean.iter_mut().for_each(|mean| *mean /= count);
     variance.fill(F::zero());
     add_channel_sums(pixels, variance, |sums, c, at| {
         for ((sum, x), mean) in sums.iter_mut().zip(&data[at..]).zip(&mean[c..]) {
             *sum += (*x - *mean) * (*x - *mean);
         }
     });
-    variance.iter_mut().for_each(|variance| *variance = *variance / count);
+    variance.iter_mut().for_each(|variance| *variance /= count);
 }
 
 /// x ↦ (x − mean) · scale + beta with scale = gamma / √(variance + epsilon), channel by channel.

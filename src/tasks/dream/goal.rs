@@ -28,7 +28,7 @@ pub fn resolve(spec: &mut DreamSpec, graph: &Graph) -> Result<Goal, DreamError> 
         return class_goal(goal, graph, &shapes);
     }
     if spec.layers.is_empty() {
-        spec.layers = match layers_for(graph.name(), spec.preset) {
+        spec.layers = match layers_for(graph, spec.preset) {
             Some(layers) => layers,
             None => vec![LayerWeight { name: default_layer(graph, &shapes)?, weight: 1.0 }],
         };

@@ -1,6 +1,7 @@
 //! The presets: every setting's value, and the layers that dream well in the nets that are known.
 
 use super::spec::{DreamSpec, LayerWeight, OctaveFilter, Preset};
+use crate::nn::graph::Graph;
 use crate::optvis::ascent::Normalization;
 use crate::optvis::objective::Measure;
 use crate::optvis::transform::Jitter;
@@ -15,6 +16,9 @@ type LayerChoice = (&'static str, Preset, &'static [(&'static str, f32)]);
 const LAYERS: &[LayerChoice] = &[
     (DEFAULT_NET, Preset::Vivid, &[("block9", 1.0)]),
     (DEFAULT_NET, Preset::Google2015, &[("block9", 1.0)]),
+    // As torchvision names it, and as Caffe does.
+    ("googlenet", Preset::Vivid, &[("inception4c", 1.0)]),
+    ("googlenet", Preset::Google2015, &[("inception4c", 1.0)]),
     ("googlenet", Preset::Vivid, &[("inception_4c/output", 1.0)]),
     ("googlenet", Preset::Google2015, &[("inception_4c/output", 1.0)]),
 ];
@@ -58,9 +62,12 @@ impl DreamSpec {
     }
 }
 
-/// The preset's layers for the net of that name; none when the net is not known.
-pub(super) fn layers_for(net: &str, preset: Preset) -> Option<Vec<LayerWeight>> {
-    let named = |name: &str| net.eq_ignore_ascii_case(name);
-    let &(_, _, layers) = LAYERS.iter().find(|(name, of, _)| named(name) && *of == preset)?;
+/// The preset's layers for a net; none when the net is not known, or has no such layers.
+pub(super) fn layers_for(graph: &Graph, preset: Preset) -> Option<Vec<LayerWeight>> {
+    let is_meant = |&&(net, of, layers): &&LayerChoice| {
+        let are_there = || layers.iter().all(|&(layer, _)| graph.find(layer).is_ok());
+        graph.name().eq_ignore_ascii_case(net) && of == preset && are_there()
+    };
+    let (_, _, layers) = LAYERS.iter().find(is_meant)?;
     Some(layers.iter().map(|&(name, weight)| LayerWeight { name: name.into(), weight }).collect())
 }

@@ -14,7 +14,7 @@ use crate::nn::ops::Op;
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv::Conv2d;
 use crate::nn::ops::pool::{GlobalPool, GlobalPoolKind};
-use crate::nn::ops::reshape::Reshape;
+use crate::nn::ops::reshape::{Dim, Reshape};
 use crate::nn::ops::softmax::Softmax;
 use crate::nn::ops::window::{Padding, Rounding, Window};
 use crate::optvis::transform::{Jitter, Roll};
@@ -51,7 +51,8 @@ fn small_net(is_fixed: bool) -> Arc<Graph> {
     let deep = conv(&mut net, "valid", first, [6, 8], 5, 1);
     let deep = net.add("deep", relu, &[deep], &[]);
     let logits = if is_fixed {
-        let flat = net.add("flat", Op::Reshape(Reshape { dims: vec![0, 8 * 8 * 8, 1, 1] }), &[deep], &[]);
+        let flat =
+            net.add("flat", Op::Reshape(Reshape { dims: [8 * 8 * 8, 1, 1].map(Dim::Of).to_vec() }), &[deep], &[]);
         conv(&mut net, "logits", flat, [8 * 8 * 8, 4], 1, 1)
     } else {
         let pool = net.add("pool", Op::GlobalPool(GlobalPool { kind: GlobalPoolKind::Average }), &[deep], &[]);
@@ -367,7 +368,7 @@ fn a_dream_that_overflows_is_an_error_of_the_run() {
     let net = {
         let mut net = GraphBuilder::new("picture", 3, [24, 24]);
         net.param("deep", &[1, 3, 1, 1], vec![1e38; 3]);
-        let window = Window::square(1, 1, 0);
+        let window = Window::square(1, 1);
         net.add("deep", Op::Conv2d(Conv2d { window, groups: 1 }), &[GraphBuilder::INPUT], &["deep"]);
         let preprocess = Preprocess { order: ChannelOrder::Rgb, mean: vec![0.0; 3], scale: vec![1.0; 3] };
         Arc::new(net.finish("huge", preprocess, Vec::new()).expect("a net"))

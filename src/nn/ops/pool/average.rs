@@ -80,8 +80,8 @@ impl<F: Scalar> Kernel<F> for AveragePool {
                         *load_mut(output, c) = mean_of_window::<F, LANES>(&geometry, input, [oy, ox], c, factor);
                         c += LANES;
                     }
-                    for c in c..channels {
-                        [output[c]] = mean_of_window::<F, 1>(&geometry, input, [oy, ox], c, factor);
+                    for (c, output) in output.iter_mut().enumerate().skip(c) {
+                        [*output] = mean_of_window::<F, 1>(&geometry, input, [oy, ox], c, factor);
                     }
                 }
             }

@@ -7,7 +7,7 @@ use crate::base::tensor::Scalar;
 pub const LANES: usize = 16;
 
 /// Elements that one task of a parallel loop should write, about; a number of the problem, not of the machine.
-const TASK_ELEMENTS: usize = 1 << 14;
+pub const TASK_ELEMENTS: usize = 1 << 14;
 
 /// How many rows of `row_len` elements make a task.
 pub fn rows_per_task(row_len: usize) -> usize {

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{
-    CHUNK, MAX_RANK, add_pixel_sums, axis_index, axis_name, expect_one_input, gather, memory_order, shape_of, strides,
-};
+use super::lanes::{add_channel_sums, rows_per_task};
+use super::layout::{MAX_RANK, axis_index, axis_name, expect_one_input, gather, memory_order, shape_of, strides};
 use super::{Backward, Forward, Keeps, Kernel, MapAxis, OpError, Operator};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -133,13 +132,16 @@ impl<F: Scalar> Kernel<F> for Reduce {
         let factor: F = self.factor(&plan);
         if plan.is_over_pixels() {
             output.data.fill(F::zero());
-            add_pixel_sums(output.data, [plan.dims[1], plan.count], |offset, block| {
-                block.copy_from_slice(&input.data[offset..offset + block.len()]);
-            });
+            let images = input.data.chunks_exact(plan.count * plan.dims[1]);
+            for (sums, image) in output.data.chunks_exact_mut(plan.dims[1]).zip(images) {
+                add_channel_sums(plan.count, sums, |sums, _, at| {
+                    sums.iter_mut().zip(&image[at..]).for_each(|(sum, &x)| *sum += x);
+                });
+            }
             output.data.iter_mut().for_each(|sum| *sum *= factor);
             return;
         }
-        let task = (CHUNK / plan.count).max(1);
+        let task = rows_per_task(plan.count);
         for_each_chunk_mut(output.data, task, |i, output| {
             for (at, output) in (i * task..).zip(output) {
                 let start = plan.start(at);

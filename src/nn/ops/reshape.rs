@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{
-    CHUNK, add_to, checked_product, copy_to, expect_one_input, expect_rank, gather, is_row_major, shape_of,
-};
+use super::lanes::TASK_ELEMENTS;
+use super::layout::{add_to, checked_product, copy_to, expect_one_input, expect_rank, gather, is_row_major, shape_of};
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -119,8 +118,8 @@ fn reorder<F: Scalar>(
             gather(&[batch, pixels, channels], &[channels * pixels, 1, pixels], from, to, combine);
         }
         (Some([_, from_channels, from_pixels]), Some([_, channels, pixels])) => {
-            for_each_chunk_mut(to, CHUNK, |i, to| {
-                for (at, to) in (i * CHUNK..).zip(to) {
+            for_each_chunk_mut(to, TASK_ELEMENTS, |i, to| {
+                for (at, to) in (i * TASK_ELEMENTS..).zip(to) {
                     let (pixel, channel) = (at / channels, at % channels);
                     let logical = (pixel / pixels * channels + channel) * pixels + pixel % pixels;
                     let (plane, pixel) = (logical / from_pixels, logical % from_pixels);

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{CHUNK, expect_one_input};
+use super::lanes::rows_per_task;
+use super::layout::expect_one_input;
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator, expect_maps};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -44,7 +45,8 @@ fn for_each_pixel<F: Scalar, const N: usize>(
     channels: usize,
     body: impl Fn([&[F]; N], &mut [F]) + Sync + Send,
 ) {
-    let task = (CHUNK / 4 / channels).max(1) * channels;
+    // An exponential is as much work as several plain elements.
+    let task = rows_per_task(4 * channels) * channels;
     for_each_chunk_mut(output, task, |i, output| {
         for (j, output) in output.chunks_exact_mut(channels).enumerate() {
             let start = i * task + j * channels;

@@ -27,7 +27,7 @@ help: ## List these commands
 
 .PHONY: setup
 setup: ## Install what building needs and is missing (OpenBLAS, a linker)
-	@scripts/setup.sh
+	@.ci/setup.sh
 
 .PHONY: release
 release: setup ## Build the optimized program
@@ -44,12 +44,12 @@ test: setup fmt-check lint docs portable unit smoke ## Run every check that must
 
 .PHONY: fmt-check
 fmt-check:
-	@scripts/setup.sh rustfmt
+	@.ci/setup.sh rustfmt
 	$(CARGO) fmt --check
 
 .PHONY: lint
 lint:
-	@scripts/setup.sh clippy
+	@.ci/setup.sh clippy
 	$(CARGO) clippy --all-targets $(BUILD_FLAGS) -- -D warnings
 
 .PHONY: docs

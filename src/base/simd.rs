@@ -61,6 +61,7 @@ pub const LANES: usize = 16;
 /// # Safety
 /// All functions may be called only where the instruction set is available, and pointers must be valid for the lanes
 /// that are read or written.
+#[allow(clippy::missing_safety_doc)] // Said above, once for all.
 pub unsafe trait Lanes: Copy {
     /// Whether `mul_add` rounds once.
     const FUSED: bool;
@@ -109,6 +110,7 @@ pub unsafe trait Lanes: Copy {
 pub struct PortableLanes([f32; LANES]);
 
 // SAFETY: plain loops over an array; loads and stores are unaligned copies of 16 floats.
+#[allow(clippy::needless_range_loop)] // Lanes are indices.
 unsafe impl Lanes for PortableLanes {
     const FUSED: bool = false;
 

@@ -37,14 +37,20 @@ impl Scalar for f64 {
 /// No tensor may have more elements than this (2^34): shapes come from files and must not overflow.
 pub const MAX_ELEMENTS: usize = 1 << 34;
 
+/// No tensor may have more dimensions than this.
+pub const MAX_RANK: usize = 8;
+
 /// Logical dimensions, batch first, then channels, then height and width.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Shape(Vec<usize>);
 
 impl Shape {
-    /// A shape of any rank. `None` when the number of elements exceeds [`MAX_ELEMENTS`].
+    /// A shape of any rank. `None` when it exceeds [`MAX_ELEMENTS`] or [`MAX_RANK`].
     pub fn new(dims: &[usize]) -> Option<Self> {
+        if dims.len() > MAX_RANK {
+            return None;
+        }
         let mut len = 1usize;
         for &dim in dims {
             len = len.checked_mul(dim)?;
@@ -179,6 +185,7 @@ mod tests {
     fn a_shape_that_overflows_is_refused() {
         assert!(Shape::new(&[usize::MAX, 2]).is_none());
         assert!(Shape::new(&[1 << 20, 1 << 20]).is_none());
+        assert!(Shape::new(&[1; MAX_RANK + 1]).is_none());
         assert_eq!(Shape::maps(1, 3, 224, 224).to_string(), "1×3×224×224");
     }
 }

@@ -39,7 +39,14 @@ const HEADER: [&str; 6] = ["net", "size (px)", "median (ms)", "fastest (ms)", "G
 fn cells(measurement: &Measurement) -> [String; 6] {
     let Measurement { net, size_px, median_ms, min_ms, gflops, peak_mb, .. } = measurement;
     let peak_mb = peak_mb.map_or_else(|| "unknown".to_string(), |peak| format!("{peak:.0}"));
-    [net.to_string(), size_px.to_string(), format!("{median_ms:.1}"), format!("{min_ms:.1}"), format!("{gflops:.1}"), peak_mb]
+    [
+        net.to_string(),
+        size_px.to_string(),
+        format!("{median_ms:.1}"),
+        format!("{min_ms:.1}"),
+        format!("{gflops:.1}"),
+        peak_mb,
+    ]
 }
 
 /// One line of the table. Lines come minutes apart, so that columns are as wide as their headers from the start.

@@ -61,7 +61,12 @@ fn write(report: &mut Report, photo: &Path, top: &[ClassScore], first: bool) -> 
     }
     report.line(photo.display())?;
     for score in top {
-        report.line(format_args!("  {:5.1} %  {}  {}", 100.0 * score.probability, bar(score.probability), score.label))?;
+        report.line(format_args!(
+            "  {:5.1} %  {}  {}",
+            100.0 * score.probability,
+            bar(score.probability),
+            score.label
+        ))?;
     }
     Ok(())
 }
@@ -80,7 +85,8 @@ mod tests {
 
     #[test]
     fn bars_are_ten_characters_wide() {
-        for (share, expected) in [(0.0, "          "), (0.05, "▌         "), (0.5, "█████     "), (1.0, "██████████")] {
+        for (share, expected) in [(0.0, "          "), (0.05, "▌         "), (0.5, "█████     "), (1.0, "██████████")]
+        {
             assert_eq!(bar(share), expected);
         }
     }

@@ -143,7 +143,9 @@ impl DreamSession<'_> {
         let out = self.plan.destination.file_for(start.photo())?;
         let saver = Saver::new(&out, self.save)?;
         let photo = start.photo().map(|path| self.load(path)).transpose()?;
-        if photo.as_ref().is_some_and(|photo| photo.picture.alpha.is_some()) && saver.options.format == OutputFormat::Jpeg {
+        if photo.as_ref().is_some_and(|photo| photo.picture.alpha.is_some())
+            && saver.options.format == OutputFormat::Jpeg
+        {
             self.reporter.note("JPEG has no transparency: what is transparent becomes white");
         }
         let job = self.dreamer.dream(photo)?;
@@ -162,7 +164,8 @@ impl DreamSession<'_> {
         let source = self.plan.repeats.as_ref().and_then(|recipe| recipe.source.as_ref());
         if source.is_some_and(|source| !source.is(&photo.picture)) {
             let file = path.display();
-            self.reporter.note(&format!("{file} is not the picture that the recipe was made with: the dream will differ"));
+            self.reporter
+                .note(&format!("{file} is not the picture that the recipe was made with: the dream will differ"));
         }
         Ok(photo)
     }

@@ -50,7 +50,11 @@ fn write_table(inspection: &Inspection, report: &mut Report) -> Result<(), Failu
         totals.layers,
         with_commas(totals.params),
         with_unit(totals.macs),
-        if totals.labels > 0 { format!(", {} named classes", with_commas(totals.labels as u64)) } else { String::new() }
+        if totals.labels > 0 {
+            format!(", {} named classes", with_commas(totals.labels as u64))
+        } else {
+            String::new()
+        }
     ))
 }
 

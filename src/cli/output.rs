@@ -170,7 +170,10 @@ mod tests {
         for (number, text) in cases.into_iter().chain(more) {
             assert_eq!(with_unit(number), text, "{number}");
         }
-        assert_eq!((with_commas(0), with_commas(999), with_commas(4_652_008)), ("0".into(), "999".into(), "4,652,008".into()));
+        assert_eq!(
+            (with_commas(0), with_commas(999), with_commas(4_652_008)),
+            ("0".into(), "999".into(), "4,652,008".into())
+        );
     }
 
     #[test]

@@ -1,4 +1,61 @@
-//! Nets from files: bytes to [`crate::nn::graph::Graph`].
+//! Nets from files: bytes to [`Graph`].
+//!
+//! What a file is, is told by its first bytes, and by its extension only where a format has no signature.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::nn::graph::Graph;
 
 pub mod architectures;
 pub mod native;
+mod sniff;
+
+pub use native::{NativeError, Precision};
+pub use sniff::FileKind;
+
+/// Files beyond this (4 GiB) are not read: a net is held in memory whole.
+pub const MAX_FILE_BYTES: u64 = 1 << 32;
+
+/// Why a net cannot be read from a file or written to one.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    #[error("cannot read {}: {source}", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is {what}, not a file", .path.display())]
+    NotAFile { path: PathBuf, what: &'static str },
+    #[error("{} has {bytes} bytes; nets of more than {MAX_FILE_BYTES} bytes are not read", .path.display())]
+    TooLarge { path: PathBuf, bytes: u64 },
+    #[error("{} is {found}, not a net that can be read; these can: {}", .path.display(), FileKind::READABLE)]
+    Unsupported { path: PathBuf, found: FileKind },
+    #[error("{}: {source}", .path.display())]
+    Native { path: PathBuf, source: NativeError },
+    #[error("cannot write {}: {source}", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// Reads a net of any known format.
+pub fn load(path: &Path) -> Result<Graph, FormatError> {
+    let read_error = |source| FormatError::Read { path: path.into(), source };
+    // Asked before opening: opening a pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(read_error)?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a folder" } else { "a device or a pipe" };
+        return Err(FormatError::NotAFile { path: path.into(), what });
+    }
+    let mut file = File::open(path).map_err(read_error)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(sniff::PREFIX_BYTES as u64).read_to_end(&mut bytes).map_err(read_error)?;
+    let found = FileKind::of(&bytes, path);
+    if found != FileKind::Safetensors {
+        return Err(FormatError::Unsupported { path: path.into(), found });
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(FormatError::TooLarge { path: path.into(), bytes: metadata.len() });
+    }
+    let rest = metadata.len().saturating_sub(bytes.len() as u64);
+    bytes.try_reserve_exact(rest as usize).map_err(|_| read_error(io::ErrorKind::OutOfMemory.into()))?;
+    file.take(rest).read_to_end(&mut bytes).map_err(read_error)?;
+    native::read(&bytes).map_err(|source| FormatError::Native { path: path.into(), source })
+}

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::ImageError;
 
 /// A format that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PictureFormat {
     Png,
     Jpeg,
@@ -106,7 +109,8 @@ fn other_kind(head: &[u8]) -> &'static str {
 }
 
 /// Bits a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Bits {
     #[default]
     Eight,
@@ -114,7 +118,8 @@ pub enum Bits {
 }
 
 /// A format that is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OutputFormat {
     /// Lossless, 8 or 16 bits, with alpha.
     Png,

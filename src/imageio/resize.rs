@@ -2,11 +2,13 @@
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
 
 use crate::base::parallel;
 
 /// A resampling kernel. When a picture gets smaller, the kernel is widened with the step, so that nothing aliases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Filter {
     /// Sharpest; overshoots a little at hard edges.
     #[default]
@@ -54,7 +56,9 @@ pub fn resize(pixels: &[f32], channels: usize, from: [usize; 2], to: [usize; 2],
 /// Linear interpolation with aligned corners and without antialiasing: `scipy.ndimage.zoom(order=1)` of interleaved
 /// `pixels`, with the output size given. The resampling of Google's 2015 deep dream.
 ///
-/// Output row i is taken at source row i · (from − 1) / (to − 1), in `f64` as scipy does, and rounded to `f32` once.
+/// Output row i is taken at source row i · (from − 1) / (to − 1), in `f64` as scipy does, and rounded to `f32` once. At
+/// some sizes (8 to 26, for one) rounding carries the last position past the last line; scipy then writes a line of
+/// zeros, this the last line.
 ///
 /// # Panics
 /// When a size is 0, `channels` is not 1 to 4, or `pixels` does not have the length that they give.

@@ -50,6 +50,13 @@ pub struct Preprocess {
     pub scale: Vec<f32>,
 }
 
+/// Where a net comes from, in words for people; empty where unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    pub source: String,
+    pub licence: String,
+}
+
 /// A whole net.
 #[derive(Clone, Debug)]
 pub struct Graph {
@@ -58,6 +65,7 @@ pub struct Graph {
     params: BTreeMap<String, Param>,
     preprocess: Preprocess,
     labels: Vec<String>,
+    provenance: Provenance,
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -91,7 +99,8 @@ impl Graph {
         preprocess: Preprocess,
         labels: Vec<String>,
     ) -> Result<Self, GraphError> {
-        let graph = Self { name: name.into(), nodes, params, preprocess, labels };
+        let provenance = Provenance::default();
+        let graph = Self { name: name.into(), nodes, params, preprocess, labels, provenance };
         graph.check_names_and_edges()?;
         graph.check_params()?;
         let channels = graph.input().channels;
@@ -172,6 +181,15 @@ impl Graph {
         &self.labels
     }
 
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    pub fn with_provenance(mut self, provenance: Provenance) -> Self {
+        self.provenance = provenance;
+        self
+    }
+
     pub fn input(&self) -> &Input {
         match &self.nodes[0].op {
             Op::Input(input) => input,
@@ -217,6 +235,9 @@ impl Graph {
             Some([_, channels, _, _]) if channels == expected => {}
             Some([_, got, _, _]) => return Err(GraphError::InputChannels { expected, got }),
             None => return Err(GraphError::InputChannels { expected, got: 0 }),
+        }
+        if Shape::new(input.dims()).is_none() {
+            return Err(GraphError::Node { node: self.nodes[0].name.clone(), source: OpError::TooLarge });
         }
         let mut shapes = vec![Some(input.clone())];
         for (id, node) in self.nodes.iter().enumerate().skip(1) {

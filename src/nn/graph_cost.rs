@@ -52,7 +52,8 @@ mod tests {
         let linear = Op::Linear(Linear {});
         let relu = Op::Activation(Activation::Relu);
         let maps = |channels, side| Shape::maps(2, channels, side, side);
-        let cases: [(&str, Op, Shape, &[&[usize]], Shape, u64); 5] = [
+        type Case<'a> = (&'a str, Op, Shape, &'a [&'a [usize]], Shape, u64);
+        let cases: [Case; 5] = [
             ("conv", conv(1), maps(4, 8), &[&[5, 4, 3, 3], &[5]], maps(5, 6), 2 * 5 * 6 * 6 * 4 * 9),
             ("depthwise", conv(4), maps(4, 8), &[&[4, 1, 3, 3]], maps(4, 6), 2 * 4 * 6 * 6 * 9),
             ("transposed", transposed, maps(4, 3), &[&[4, 7, 2, 2]], maps(7, 6), 2 * 4 * 3 * 3 * 7 * 4),

@@ -292,3 +292,187 @@ fn expect_length(what: &'static str, output: &Shape, expected: usize, got: usize
     }
     Err(LossError::Length { what, output: output.clone(), expected, got })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::ops::check::{Fixture, Report, Tensor, assert_close};
+
+    const HINGES: [Loss; 4] = [
+        Loss::Hinge { form: HingeForm::OneVersusRest, norm: HingeNorm::L1 },
+        Loss::Hinge { form: HingeForm::OneVersusRest, norm: HingeNorm::L2 },
+        Loss::Hinge { form: HingeForm::BestRival, norm: HingeNorm::L1 },
+        Loss::Hinge { form: HingeForm::BestRival, norm: HingeNorm::L2 },
+    ];
+
+    fn view<F>(x: &Tensor<F>) -> View<'_, F> {
+        View::new(&x.shape, &x.data)
+    }
+
+    fn evaluate<F: Scalar>(loss: Loss, x: &Tensor<F>, target: Target<'_, F>) -> Result<(f64, Vec<F>), LossError> {
+        let mut d_x = vec![F::of(f64::NAN); x.data.len()];
+        let value = loss.value_and_gradient(view(x), target, &mut d_x)?;
+        assert_eq!(loss.value(view(x), target)?, value, "the value does not depend on asking for the gradient");
+        Ok((value, d_x))
+    }
+
+    fn check_case<F: Scalar>(case: &crate::nn::ops::check::Case<'_>, report: &mut Report, tolerance: f64) {
+        let name = format!("{} ({})", case.name(), std::any::type_name::<F>());
+        let loss: Loss = serde_json::from_value(case.attributes["loss"].clone()).expect("a loss");
+        let x = case.param::<F>("x").expect("an output");
+        let labels: Option<Vec<usize>> =
+            case.param::<f64>("labels").map(|labels| labels.data.iter().map(|&label| label as usize).collect());
+        let values = case.param::<F>("values");
+        let target = match (&labels, &values) {
+            (Some(labels), _) => Target::Labels(labels),
+            (None, Some(values)) => Target::Values(&values.data),
+            (None, None) => panic!("{name} has no target"),
+        };
+        let (value, d_x) = evaluate(loss, &x, target).expect("the target suits");
+        let expected = case.param::<f64>("value").expect("a value").data;
+        report.compare(&name, &[value], &expected, tolerance, tolerance);
+        report.compare(&name, &d_x, &case.param::<F>("d_x").expect("a gradient").data, tolerance, tolerance);
+    }
+
+    #[test]
+    fn as_pytorch() {
+        let fixture = Fixture::open("elementwise.safetensors");
+        let mut report = Report::new("losses");
+        for case in fixture.cases("loss") {
+            check_case::<f64>(&case, &mut report, 1e-12);
+            check_case::<f32>(&case, &mut report, 1e-6);
+        }
+        report.finish();
+    }
+
+    /// By the formulas of the docs, without any care for overflow.
+    fn naive(loss: Loss, x: &Tensor<f64>, target: impl Fn(usize, usize) -> f64) -> f64 {
+        let [batch, classes, ..] = x.shape.as_maps().unwrap();
+        let of_class = |n: usize, c: usize| {
+            let pixel = &x.data[n * classes..][..classes];
+            let (x, t) = (pixel[c], target(n, c));
+            match loss {
+                Loss::SoftmaxCrossEntropy => -t * (x.exp() / pixel.iter().map(|x| x.exp()).sum::<f64>()).ln(),
+                Loss::BinaryCrossEntropy => {
+                    let yes = 1.0 / (1.0 + (-x).exp());
+                    -t * yes.ln() - (1.0 - t) * (1.0 - yes).ln()
+                }
+                Loss::SquaredError => 0.5 * (x - t).powi(2),
+                Loss::Hinge { form, norm } => {
+                    let excess = match form {
+                        HingeForm::OneVersusRest => 1.0 - (2.0 * t - 1.0) * x,
+                        HingeForm::BestRival => {
+                            let others = (0..classes).filter(|&other| target(n, other) == 0.0);
+                            t * (1.0 - x + others.map(|c| pixel[c]).fold(f64::NEG_INFINITY, f64::max))
+                        }
+                    };
+                    excess.max(0.0).powi(if norm == HingeNorm::L1 { 1 } else { 2 })
+                }
+            }
+        };
+        (0..batch * classes).map(|i| of_class(i / classes, i % classes)).sum::<f64>() / batch as f64
+    }
+
+    /// A batch that is away from all kinks, with labels, and values that suit.
+    fn batch() -> (Tensor<f64>, Vec<usize>, Tensor<f64>) {
+        let (x, mut values) = (Tensor::separated(&[4, 5, 1, 1], 1), Tensor::random_between(&[4, 5], 2, 0.1, 0.9));
+        for values in values.data.chunks_exact_mut(5) {
+            let sum: f64 = values.iter().sum();
+            values.iter_mut().for_each(|value| *value /= sum);
+        }
+        (x, vec![4, 0, 2, 0], values)
+    }
+
+    #[test]
+    fn values_as_the_formulas_and_gradients_as_differences() {
+        let (mut x, labels, values) = batch();
+        x.data.iter_mut().for_each(|x| *x *= 2.03);
+        let (by_label, by_value) = (Target::Labels(&labels), Target::Values(&values.data));
+        let mut cases = vec![(Loss::SoftmaxCrossEntropy, by_label), (Loss::SoftmaxCrossEntropy, by_value)];
+        cases.extend([(Loss::BinaryCrossEntropy, by_value), (Loss::SquaredError, by_value)]);
+        cases.extend(HINGES.map(|hinge| (hinge, by_label)));
+        let mut report = Report::new("losses");
+        for (loss, target) in cases {
+            let name = format!("{loss:?}");
+            let (value, d_x) = evaluate(loss, &x, target).unwrap();
+            let expected = naive(loss, &x, |n, c| match target {
+                Target::Labels(labels) => f64::from(u8::from(labels[n] == c)),
+                Target::Values(values) => values[n * 5 + c],
+            });
+            report.compare(&name, &[value], &[expected], 1e-12, 1e-12);
+            let difference = |i: usize| {
+                let at = |step: f64| {
+                    let mut x = x.clone();
+                    x.data[i] += step;
+                    loss.value(view(&x), target).unwrap()
+                };
+                (at(1e-5) - at(-1e-5)) / 2e-5
+            };
+            let differences: Vec<f64> = (0..x.data.len()).map(difference).collect();
+            report.compare(&name, &d_x, &differences, 1e-7, 1e-9);
+        }
+        report.finish();
+    }
+
+    #[test]
+    fn of_equal_rivals_the_first_gets_the_gradient_and_a_met_margin_has_none() {
+        let x = Tensor::new(&[2, 3], vec![0.0, 2.0, 2.0, 1.0, 3.0, 2.0]);
+        let (value, d_x) = evaluate(HINGES[2], &x, Target::Labels(&[0, 1])).unwrap();
+        assert_eq!(value, 1.5);
+        assert_close("d_x", &d_x, &[-0.5, 0.5, 0.0, 0.0, 0.0, 0.0], 0.0, 0.0);
+        let (_, d_x) = evaluate(HINGES[0], &Tensor::new(&[1, 2], vec![1.0, -1.0]), Target::Labels(&[0])).unwrap();
+        assert_close("d_x", &d_x, &[0.0, 0.0], 0.0, 0.0);
+    }
+
+    #[test]
+    fn extremes_are_finite_and_nan_shows() {
+        let x = Tensor::new(&[1, 2], vec![1e30f32, -1e30]);
+        let (value, d_x) = evaluate(Loss::BinaryCrossEntropy, &x, Target::Values(&[1.0, 0.0])).unwrap();
+        assert_eq!((value, d_x), (0.0, vec![0.0, 0.0]));
+        let (value, d_x) = evaluate(Loss::SoftmaxCrossEntropy, &x, Target::Labels(&[1])).unwrap();
+        assert!(value > 1e30 && d_x == [1.0, -1.0], "{value} {d_x:?}");
+        let x = Tensor::new(&[1, 2], vec![f32::NAN, 0.0]);
+        for loss in HINGES.into_iter().chain([Loss::SoftmaxCrossEntropy]) {
+            let value = loss.value(view(&x), Target::Labels(&[0])).unwrap();
+            assert!(value.is_nan(), "{loss:?}: {value}");
+        }
+    }
+
+    #[test]
+    fn wrong_targets_and_shapes_are_errors() {
+        let x = Tensor::<f64>::random(&[2, 3], 1);
+        let of = |loss: Loss, x: &Tensor<f64>, target| loss.value(view(x), target).map_err(|e| e.to_string());
+        let (softmax, binary, squares) = (Loss::SoftmaxCrossEntropy, Loss::BinaryCrossEntropy, Loss::SquaredError);
+        let maps = Tensor::random(&[2, 3, 2, 2], 1);
+        let alone = Tensor::random(&[2, 1], 1);
+        let labels = Target::Labels;
+        let cases = [
+            (of(softmax, &x, labels(&[0, 3])), "sample 1 has the label 3, but there are 3 classes"),
+            (of(softmax, &x, labels(&[0])), "1 labels are given for an output of 2×3, which takes 2"),
+            (of(softmax, &x, Target::Values(&[0.5; 5])), "5 target values are given"),
+            (of(softmax, &x, Target::Values(&[0.5; 6])), "the targets of sample 0 add up to 1.5"),
+            (
+                of(softmax, &x, Target::Values(&[1.0, 0.0, 0.0, 0.5, -0.5, 1.0])),
+                "sample 1 has the target -0.5 for class 1",
+            ),
+            (of(softmax, &maps, labels(&[0, 1])), "needs an output of batch × classes, but the net's is 2×3×2×2"),
+            (of(binary, &x, labels(&[0, 1])), "binary cross-entropy takes a value in 0–1 for each class"),
+            (of(binary, &alone, labels(&[0, 2])), "sample 1 has the label 2"),
+            (of(binary, &x, Target::Values(&[2.0; 6])), "which is not between 0 and 1"),
+            (of(binary, &x, Target::Values(&[f64::NAN; 6])), "has the target NaN"),
+            (of(squares, &x, labels(&[0, 1])), "squared error takes a value for each class"),
+            (of(squares, &x, Target::Values(&[f64::INFINITY; 6])), "not a finite number"),
+            (of(HINGES[0], &x, Target::Values(&[0.5; 6])), "hinge takes a label for each sample"),
+            (of(HINGES[2], &alone, labels(&[0, 0])), "the output has only one"),
+        ];
+        let mut report = Report::new("errors");
+        for (result, words) in cases {
+            if !result.as_ref().is_err_and(|error| error.contains(words)) {
+                report.fail(format!("{result:?} lacks `{words}`"));
+            }
+        }
+        report.finish();
+        let result = softmax.value_and_gradient(view(&x), labels(&[0, 1]), &mut [0.0; 5]);
+        assert!(matches!(result, Err(LossError::Length { what: "gradients", expected: 6, got: 5, .. })));
+    }
+}

@@ -5,4 +5,5 @@ mod cli;
 mod dream;
 mod formats;
 mod golden;
+mod golden_dream;
 mod layering;

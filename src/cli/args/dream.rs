@@ -107,7 +107,7 @@ pub struct DreamArgs {
     #[arg(long, value_name = "NUMBER", help_heading = HOW, value_parser = values::at_least_one)]
     pub steps: Option<usize>,
 
-    /// How far a step changes the picture, in pixel values of 0 to 255 [default: 2.56; google-2015: 1.5]
+    /// How far a step changes the picture, in pixel values of 0 to 255 [default: 1.1; google-2015: 1.5]
     #[arg(long, value_name = "VALUE", help_heading = HOW, value_parser = values::positive::<f32>)]
     pub step_size: Option<f32>,
 

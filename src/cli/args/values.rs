@@ -74,7 +74,11 @@ pub fn size_px(text: &str) -> Result<SizePx, String> {
 /// A number that is finite and not negative.
 pub fn not_negative<F: FromStr + Into<f64> + Copy>(text: &str) -> Result<F, String> {
     let number = text.trim().parse::<F>().map_err(|_| "expected a number".to_string())?;
-    if number.into().is_finite() && number.into() >= 0.0 { Ok(number) } else { Err("expected a number of at least 0".into()) }
+    if number.into().is_finite() && number.into() >= 0.0 {
+        Ok(number)
+    } else {
+        Err("expected a number of at least 0".into())
+    }
 }
 
 /// A number that is finite and greater than zero.

@@ -102,7 +102,8 @@ pub fn probe(path: &Path) -> Result<Probe, ImageError> {
 ///
 /// Of an animation or a file of several pages the first is read, and a note says so. An embedded ICC profile (RGB, gray
 /// or CMYK) is applied, and colours that sRGB does not hold are cut; sRGB profiles change nothing, to the bit. CMYK
-/// without a profile is multiplied out, inks as Adobe stores them (inverted), as all viewers do.
+/// without a profile is multiplied out, inks as Adobe stores them (inverted), as all viewers do. PNG's gAMA and cHRM
+/// chunks are not applied.
 ///
 /// # Errors
 /// As [`probe`]; moreover when the picture is larger than the limits, truncated or damaged.
@@ -123,14 +124,13 @@ pub fn load(path: &Path, limits: &Limits) -> Result<Loaded, ImageError> {
     let mut bytes = Vec::new();
     // The file may have grown since it was measured.
     reader.take(file_bytes).read_to_end(&mut bytes).map_err(read)?;
-    let raster = decode(format, &bytes, limits).map_err(|fault| fail(fault, Some(&probe)))?;
+    let mut raster = decode(format, &bytes, limits).map_err(|fault| fail(fault, Some(&probe)))?;
     drop(bytes);
     // A file that was replaced between the two readings.
     if (raster.width, raster.height) != (header.width, header.height) {
         return Err(fail(Fault::damaged("its size is not what its header says"), None));
     }
-    let Raster { recipe, bits, .. } = &raster;
-    let (recipe, bits) = (recipe.clone(), *bits);
+    let (recipe, bits) = (raster.recipe.take(), raster.bits);
     let (picture, notes) = raster.into_picture();
     Ok(Loaded { picture, notes, recipe, source_format: format, bits })
 }

@@ -12,11 +12,9 @@ use crate::imageio::format::Bits;
 use crate::imageio::icc::Model;
 use crate::imageio::recipe::{of_png, png_fault};
 
-/// One line of pixels, and what stands before them other than text and profile.
-const MAX_HEADER_BYTES: usize = 64 << 20;
-
 pub(super) fn header(reader: impl BufRead + Seek) -> Result<Header, Fault> {
-    let mut decoder = opened(reader, MAX_HEADER_BYTES)?;
+    // Nothing is allocated by what the header claims, only as bytes of the file are read.
+    let mut decoder = opened(reader, usize::MAX)?;
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     header_of(&decoder.read_info().map_err(png_fault)?)

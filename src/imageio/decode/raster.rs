@@ -70,7 +70,7 @@ impl Raster {
         let mut notes = std::mem::take(&mut self.notes);
         let to_srgb = ToSrgb::new(self.model, self.icc.as_deref(), &mut notes);
         let picture = match &self.samples {
-            Samples::Eight(samples) => self.upright(samples, &to_srgb, |sample| f32::from(sample)),
+            Samples::Eight(samples) => self.upright(samples, &to_srgb, f32::from),
             Samples::Sixteen(samples) => self.upright(samples, &to_srgb, |sample| f32::from(sample) / 257.0),
         };
         (picture, notes)

@@ -114,9 +114,9 @@ fn the_content_counts_and_not_the_name() {
     assert_eq!(read(&path).source_format, PictureFormat::Jpeg);
 }
 
-fn png_with_profile(profile: Vec<u8>, pixels: &[[u8; 3]]) -> Vec<u8> {
+fn png_with_profile<const N: usize>(profile: Vec<u8>, pixels: &[[u8; N]]) -> Vec<u8> {
     let mut info = png::Info::with_size(pixels.len() as u32, 1);
-    info.color_type = png::ColorType::Rgb;
+    info.color_type = if N == 3 { png::ColorType::Rgb } else { png::ColorType::Grayscale };
     info.bit_depth = png::BitDepth::Eight;
     info.icc_profile = Some(profile.into());
     let mut bytes = Vec::new();
@@ -153,10 +153,34 @@ fn an_icc_profile_is_converted_to_srgb() {
 
     // A broken one, and one for gray pictures, are left alone and said so.
     let gray = moxcms::ColorProfile::new_gray_with_gamma(2.2).encode().expect("a profile of the crate's own");
-    for profile in [b"not a profile".to_vec(), gray] {
+    for profile in [b"not a profile".to_vec(), gray.clone()] {
         let loaded = written(profile);
         assert_eq!(loaded.picture.to_u8(), pixels.as_flattened());
         assert!(loaded.notes.len() == 1 && loaded.notes[0].contains("was not used"), "{:?}", loaded.notes);
+    }
+}
+
+#[test]
+fn a_gray_icc_profile_is_converted_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a.png");
+    let linear = moxcms::ColorProfile::new_gray_with_gamma(1.0).encode().expect("a profile of the crate's own");
+    fs::write(&path, png_with_profile(linear, &[[0], [64], [128], [255]])).expect("writable");
+    let want = [0.0, 64.0, 128.0, 255.0].map(|light| [crate::imageio::color::srgb_from_linear(light / 255.0); 3]);
+    let loaded = read(&path);
+    let worst = worst_difference(&loaded.picture.rgb, want.as_flattened());
+    assert!(worst < 0.7, "off by {worst}: {:?}", loaded.picture.rgb);
+    assert_eq!(loaded.notes.len(), 1, "{:?}", loaded.notes);
+}
+
+#[test]
+fn what_follows_the_end_of_a_picture_is_no_matter() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a");
+    for name in ["rgba.png", "rgb-444.jpg", "rgb-progressive.jpg", "rgba.webp", "palette.gif", "rgb.bmp", "rgba.tif"] {
+        let whole = fs::read(fixture(name)).expect("committed");
+        fs::write(&path, [whole.as_slice(), b"\xff\xd8 and more"].concat()).expect("writable");
+        assert!(read(&path).picture == read(&fixture(name)).picture, "{name}");
     }
 }
 
@@ -165,7 +189,7 @@ fn photos_of_cameras_are_read() {
     let Some(folder) = outside_data("photos") else { return };
     for (name, size) in [
         ("kodak/kodim23.png", [512, 768]),
-        ("google-deepdream/sky1024px.jpg", [574, 1024]),
+        ("google-deepdream/sky1024px.jpg", [575, 1024]),
         ("exif-orientation/Landscape_6.jpg", [1200, 1800]),
     ] {
         let loaded = read(&folder.join(name));

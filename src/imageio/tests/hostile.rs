@@ -154,6 +154,15 @@ fn a_picture_without_pixels_is_refused() {
     }
 }
 
+/// Counts at the edge of their types, where a decoder that adds one overflows.
+#[test]
+fn an_animation_that_claims_four_billion_frames_does_not_panic() {
+    let frames = [u32::MAX.to_be_bytes(), 0u32.to_be_bytes()].concat();
+    let file = super::recipes::png_with(&[(b"acTL", frames)], false);
+    let loaded = Scratch::new().load(&file, &Limits::default()).expect("a still picture");
+    assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
+}
+
 #[test]
 fn limits_hold_to_the_pixel() {
     let path = fixture("rgba.png");

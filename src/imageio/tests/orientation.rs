@@ -16,7 +16,7 @@ fn exif(orientation: u16) -> Vec<u8> {
     let mut block = Cursor::new(Vec::new());
     let mut writer = Writer::new();
     writer.push_field(&field);
-    writer.write(&mut block, orientation % 2 == 0).expect("in memory");
+    writer.write(&mut block, orientation.is_multiple_of(2)).expect("in memory");
     block.into_inner()
 }
 

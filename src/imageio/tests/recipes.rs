@@ -61,7 +61,7 @@ fn files_of_other_programs_carry_no_recipe() {
 }
 
 /// A PNG with chunks inserted before its pixels or before its end.
-fn png_with(chunks: &[(&[u8; 4], Vec<u8>)], at_the_end: bool) -> Vec<u8> {
+pub(super) fn png_with(chunks: &[(&[u8; 4], Vec<u8>)], at_the_end: bool) -> Vec<u8> {
     let plain = fs::read(fixture("gray.png")).expect("committed");
     let place = if at_the_end { plain.len() - 12 } else { 8 + 25 };
     let mut inserted = Vec::new();

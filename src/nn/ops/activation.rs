@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{CHUNK, expect_finite, expect_one_input};
+use super::lanes::TASK_ELEMENTS;
+use super::layout::{expect_finite, expect_one_input};
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator, ReluRule};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -92,15 +93,15 @@ fn clip<F: Scalar>(x: F, low: F, high: F) -> F {
 }
 
 fn map<F: Scalar>(input: &[F], output: &mut [F], function: impl Fn(F) -> F + Sync + Send) {
-    for_each_chunk_mut(output, CHUNK, |i, output| {
-        output.iter_mut().zip(&input[i * CHUNK..]).for_each(|(y, &x)| *y = function(x));
+    for_each_chunk_mut(output, TASK_ELEMENTS, |i, output| {
+        output.iter_mut().zip(&input[i * TASK_ELEMENTS..]).for_each(|(y, &x)| *y = function(x));
     });
 }
 
 /// `d_input += gradient(kept, d_output)`.
 fn map_back<F: Scalar>(kept: &[F], d_output: &[F], d_input: &mut [F], gradient: impl Fn(F, F) -> F + Sync + Send) {
-    for_each_chunk_mut(d_input, CHUNK, |i, d_input| {
-        let (kept, d_output) = (&kept[i * CHUNK..], &d_output[i * CHUNK..]);
+    for_each_chunk_mut(d_input, TASK_ELEMENTS, |i, d_input| {
+        let (kept, d_output) = (&kept[i * TASK_ELEMENTS..], &d_output[i * TASK_ELEMENTS..]);
         d_input.iter_mut().zip(kept.iter().zip(d_output)).for_each(|(d, (&k, &g))| *d += gradient(k, g));
     });
 }

@@ -276,8 +276,9 @@ impl Report {
         for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
             let (got, expected) = (Scalar::to_f64(*got), Scalar::to_f64(*expected));
             let excess = (got - expected).abs() / (atol + rtol * expected.abs()).max(f64::MIN_POSITIVE);
-            if !(excess <= 1.0) && got != expected {
-                wrong.push((if excess.is_nan() { f64::INFINITY } else { excess }, i));
+            let excess = if excess.is_nan() { f64::INFINITY } else { excess };
+            if excess > 1.0 && got != expected {
+                wrong.push((excess, i));
             }
         }
         if wrong.is_empty() {

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{
-    CHUNK, around, axis_index, checked_total, expect_elements, expect_no_params, expect_rank, shape_of,
-};
+use super::lanes::rows_per_task;
+use super::layout::{around, axis_index, checked_total, expect_elements, expect_no_params, expect_rank, shape_of};
 use super::{Backward, Forward, Keeps, Kernel, MapAxis, OpError, Operator};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -56,7 +55,7 @@ impl Concat {
 impl<F: Scalar> Kernel<F> for Concat {
     fn forward(&self, args: Forward<'_, F>) {
         let row_len = self.row_len(args.output.shape);
-        let rows_per_task = (CHUNK / row_len).max(1);
+        let rows_per_task = rows_per_task(row_len);
         for_each_chunk_mut(args.output.data, rows_per_task * row_len, |task, rows| {
             let mut column = 0;
             for input in args.inputs {
@@ -76,7 +75,7 @@ impl<F: Scalar> Kernel<F> for Concat {
         for (input, d_input) in args.inputs.iter().zip(args.d_inputs) {
             let len = self.row_len(input.shape);
             if let Some(d_input) = d_input {
-                let rows_per_task = (CHUNK / len).max(1);
+                let rows_per_task = rows_per_task(len);
                 for_each_chunk_mut(d_input, rows_per_task * len, |task, rows| {
                     let from = args.d_output[task * rows_per_task * row_len..].chunks_exact(row_len);
                     for (row, from) in rows.chunks_exact_mut(len).zip(from) {

@@ -285,6 +285,6 @@ mod tests {
             shape(1, same, [1, 0], &[&[4, 8, 3, 3]]),
             Err(OpError::Attribute { name: "output_padding", .. })
         ));
-        assert_eq!(shape(usize::MAX, plain, [0, 0], &[]).is_err(), true);
+        assert!(shape(usize::MAX, plain, [0, 0], &[]).is_err());
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{CHUNK, add_pixel_sums, expect_elements, expect_finite, expect_no_params};
+use super::lanes::{LANES, TASK_ELEMENTS, add_channel_sums, rows_per_task};
+use super::layout::{expect_elements, expect_finite, expect_no_params};
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape, View};
@@ -89,9 +90,9 @@ impl Runs {
         let [_, channels, height, width] = output.as_maps().unwrap_or([1, 1, 1, 1]);
         let spread = inputs.iter().any(|input| input.shape.len() != output.len());
         if spread {
-            Self { channels, pixels: height * width, run: channels, task: (CHUNK / channels).max(1) * channels }
+            Self { channels, pixels: height * width, run: channels, task: rows_per_task(channels) * channels }
         } else {
-            Self { channels, pixels: height * width, run: BLOCK, task: CHUNK }
+            Self { channels, pixels: height * width, run: BLOCK, task: TASK_ELEMENTS }
         }
     }
 
@@ -102,6 +103,19 @@ impl Runs {
                 body(i * self.task + j * self.run, run);
             }
         });
+    }
+
+    /// Adds to `sums` (batch × channels) the sums over pixels of what `values(offset, block)` writes.
+    fn add_pixel_sums<F: Scalar>(&self, sums: &mut [F], values: impl Fn(usize, &mut [F]) + Sync + Send) {
+        for (image, sums) in sums.chunks_exact_mut(self.channels).enumerate() {
+            let start = image * self.pixels * self.channels;
+            add_channel_sums(self.pixels, sums, |sums, _, at| {
+                let mut block = [F::zero(); LANES];
+                let block = &mut block[..sums.len()];
+                values(start + at, block);
+                sums.iter_mut().zip(&*block).for_each(|(sum, &value)| *sum += value);
+            });
+        }
     }
 
     /// The values of an operand that belong to the output's `offset..offset + len`, which lie in one run.
@@ -156,7 +170,7 @@ impl<F: Scalar> Kernel<F> for Elementwise {
             let slope =
                 |offset: usize, block: &mut [F]| self.gradient(&runs, args.inputs, args.d_output, i, offset, block);
             if d_input.len() != len {
-                add_pixel_sums(d_input, [runs.channels, runs.pixels], slope);
+                runs.add_pixel_sums(d_input, slope);
             } else if let Some(factor) = self.linear_factor::<F>(i) {
                 runs.for_each(d_input, |offset, run| {
                     run.iter_mut().zip(&args.d_output[offset..]).for_each(|(d, &g)| *d += factor * g);

@@ -7,7 +7,7 @@ use crate::base::tensor::Scalar;
 pub const LANES: usize = 16;
 
 /// Elements that one task of a parallel loop should write, about; a number of the problem, not of the machine.
-const TASK_ELEMENTS: usize = 1 << 14;
+pub const TASK_ELEMENTS: usize = 1 << 14;
 
 /// How many rows of `row_len` elements make a task.
 pub fn rows_per_task(row_len: usize) -> usize {
@@ -31,6 +31,41 @@ pub fn load_mut<F, const L: usize>(data: &mut [F], at: usize) -> &mut [F; L] {
         None => unreachable!("a slice of L elements"),
     }
 }
+
+/// Compiles a function anew for every [`Level`](crate::base::simd::Level) and calls the one for the active level.
+///
+/// What it calls must be `#[inline(always)]`. Rust never fuses or reorders floating-point operations, so wider
+/// registers give the same bytes.
+macro_rules! for_active_level {
+    ($(#[$doc:meta])* fn $name:ident<$($generic:ident: $bound:path),*>($($argument:ident: $type:ty),* $(,)?) $body:block) => {
+        $(#[$doc])*
+        fn $name<$($generic: $bound),*>($($argument: $type),*) {
+            #[inline(always)]
+            fn portable<$($generic: $bound),*>($($argument: $type),*) $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                use crate::base::simd::Level;
+                #[target_feature(enable = "avx2")]
+                fn avx2<$($generic: $bound),*>($($argument: $type),*) {
+                    portable($($argument),*)
+                }
+                #[target_feature(enable = "avx512f")]
+                fn avx512<$($generic: $bound),*>($($argument: $type),*) {
+                    portable($($argument),*)
+                }
+                match Level::active() {
+                    // SAFETY: a level is active only where the machine has its instructions.
+                    Level::Avx512 => return unsafe { avx512($($argument),*) },
+                    // SAFETY: likewise.
+                    Level::Avx2 => return unsafe { avx2($($argument),*) },
+                    Level::Portable => {}
+                }
+            }
+            portable($($argument),*)
+        }
+    };
+}
+pub(super) use for_active_level;
 
 /// Adds to `sums[c]` the sum over `pixels` pixels of a term, channel by channel, in parallel over channels.
 ///
@@ -64,6 +99,7 @@ pub fn add_channel_sums<F: Scalar>(
 }
 
 /// The inner product, in partial sums that fill vector registers.
+#[inline(always)]
 pub fn dot<F: Scalar>(a: &[F], b: &[F]) -> F {
     let (a, a_rest) = a.as_chunks::<LANES>();
     let (b, b_rest) = b.as_chunks::<LANES>();

@@ -1,12 +1,9 @@
-//! How logical axes lie in memory, copies between layouts, and sums over pixels: what ops share that move or reduce.
+//! How logical axes lie in memory, and copies between layouts: what ops share that move or reduce.
 
+use super::lanes::TASK_ELEMENTS;
 use super::{MapAxis, OpError};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{MAX_ELEMENTS, Scalar, Shape};
-
-/// Elements that one task of a parallel loop works on: enough to outweigh handing it to a thread, few enough to stay in
-/// a core's own cache.
-pub(super) const CHUNK: usize = 1 << 14;
 
 /// The highest rank of tensors that are reshaped, transposed, joined or cut.
 pub(super) const MAX_RANK: usize = 6;
@@ -121,9 +118,9 @@ pub(super) fn gather<F: Scalar>(
     let (dims, strides, rank) = joined_axes(dims, strides);
     let (dims, strides) = (&dims[..rank], &strides[..rank]);
     let last = rank - 1;
-    for_each_chunk_mut(dst, CHUNK, |i, chunk| {
+    for_each_chunk_mut(dst, TASK_ELEMENTS, |i, chunk| {
         let mut index = [0; MAX_RANK];
-        let mut rest = i * CHUNK;
+        let mut rest = i * TASK_ELEMENTS;
         for axis in (0..rank).rev() {
             index[axis] = rest % dims[axis];
             rest /= dims[axis];
@@ -167,59 +164,16 @@ fn joined_axes(dims: &[usize], strides: &[usize]) -> ([usize; MAX_RANK], [usize;
     (new_dims, new_strides, rank.max(1))
 }
 
-/// Channels that one task of [`add_pixel_sums`] sums: two cache lines of `f32`.
-const SUM_CHANNELS: usize = 32;
-/// Pixels that are summed before the sum joins the total, so that rounding errors grow with the root of their number.
-const SUM_PIXELS: usize = 128;
-
-/// Adds to `sums` (batch × channels) the sums over pixels of values that lie batch × pixels × channels:
-/// `values(offset, block)` writes those at `offset..offset + block.len()`. The order of additions is fixed.
-pub(super) fn add_pixel_sums<F: Scalar>(
-    sums: &mut [F],
-    [channels, pixels]: [usize; 2],
-    values: impl Fn(usize, &mut [F]) + Sync + Send,
-) {
-    for_each_chunk_mut(sums, SUM_CHANNELS, |i, block| {
-        let mut at = i * SUM_CHANNELS;
-        let mut rest = block;
-        while !rest.is_empty() {
-            let (image, channel) = (at / channels, at % channels);
-            let (sums, later) = rest.split_at_mut(rest.len().min(channels - channel));
-            at += sums.len();
-            add_column_sums(sums, [image * pixels * channels + channel, channels, pixels], &values);
-            rest = later;
-        }
-    });
-}
-
-fn add_column_sums<F: Scalar>(
-    sums: &mut [F],
-    [start, step, pixels]: [usize; 3],
-    values: &(impl Fn(usize, &mut [F]) + Sync),
-) {
-    let len = sums.len();
-    let (mut total, mut value) = ([F::zero(); SUM_CHANNELS], [F::zero(); SUM_CHANNELS]);
-    for first in (0..pixels).step_by(SUM_PIXELS) {
-        let mut partial = [F::zero(); SUM_CHANNELS];
-        for pixel in first..(first + SUM_PIXELS).min(pixels) {
-            values(start + pixel * step, &mut value[..len]);
-            partial[..len].iter_mut().zip(&value[..len]).for_each(|(sum, &v)| *sum += v);
-        }
-        total.iter_mut().zip(&partial).for_each(|(sum, &part)| *sum += part);
-    }
-    sums.iter_mut().zip(&total).for_each(|(sum, &all)| *sum += all);
-}
-
 /// `to += from`.
 pub(super) fn add_to<F: Scalar>(to: &mut [F], from: &[F]) {
-    for_each_chunk_mut(to, CHUNK, |i, to| {
-        to.iter_mut().zip(&from[i * CHUNK..]).for_each(|(t, &f)| *t += f);
+    for_each_chunk_mut(to, TASK_ELEMENTS, |i, to| {
+        to.iter_mut().zip(&from[i * TASK_ELEMENTS..]).for_each(|(t, &f)| *t += f);
     });
 }
 
 /// `to = from`.
 pub(super) fn copy_to<F: Scalar>(to: &mut [F], from: &[F]) {
-    for_each_chunk_mut(to, CHUNK, |i, to| to.copy_from_slice(&from[i * CHUNK..][..to.len()]));
+    for_each_chunk_mut(to, TASK_ELEMENTS, |i, to| to.copy_from_slice(&from[i * TASK_ELEMENTS..][..to.len()]));
 }
 
 /// The sum of lengths along one axis.
@@ -290,7 +244,7 @@ pub(super) mod testing {
     ) {
         let run = Run::default();
         let output = run_forward(op, inputs, params, run).output;
-        assert!(output.data.len().max(inputs[0].data.len()) > CHUNK, "{} is not large", output.shape);
+        assert!(output.data.len().max(inputs[0].data.len()) > TASK_ELEMENTS, "{} is not large", output.shape);
         let expected: Vec<f64> = (0..output.data.len()).map(naive).collect();
         crate::nn::ops::check::assert_close("output", &output.data, &expected, 1e-12, 1e-12);
 
@@ -337,22 +291,6 @@ mod tests {
                     rest /= dim;
                 }
                 assert_eq!(*got, src[from] + 0.5, "{dims:?} {strides:?} at {at}");
-            }
-        }
-    }
-
-    #[test]
-    fn pixel_sums_are_sums_over_pixels() {
-        for [batch, channels, pixels] in [[1, 1, 1], [2, 3, 5], [3, 37, 300], [2, 64, 129]] {
-            let data: Vec<f64> = (0..batch * channels * pixels).map(|i| (i as f64 * 0.7).sin()).collect();
-            let mut got = vec![1.0; batch * channels];
-            add_pixel_sums(&mut got, [channels, pixels], |at, block| {
-                block.copy_from_slice(&data[at..at + block.len()]);
-            });
-            for (i, got) in got.iter().enumerate() {
-                let (n, c) = (i / channels, i % channels);
-                let sum: f64 = (0..pixels).map(|p| data[(n * pixels + p) * channels + c]).sum();
-                assert!((got - 1.0 - sum).abs() <= 1e-12, "{batch}×{channels}×{pixels} at {i}: {got}");
             }
         }
     }

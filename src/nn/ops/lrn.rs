@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lanes::{LANES, dot, load, load_mut, raise, rows_per_task, with_scratch};
+use super::lanes::{LANES, dot, for_active_level, load, load_mut, raise, rows_per_task, with_scratch};
 use super::spatial_norm::WindowNorm;
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator, expect_inputs, expect_maps};
 use crate::base::parallel;
@@ -128,46 +128,18 @@ impl Across {
     fn forward<F: Scalar>(&self, input: &[F], output: &mut [F]) {
         let task_len = rows_per_task(self.channels) * self.channels;
         parallel::for_each_chunk_mut(output, task_len, |task, output| {
-            with_scratch(self.padded(), |squares| {
-                let input = input[task * task_len..].chunks_exact(self.channels);
-                for (x, y) in input.zip(output.chunks_exact_mut(self.channels)) {
-                    self.bases(x, squares, y);
-                    raise(y, -self.beta);
-                    for (y, x) in y.iter_mut().zip(x) {
-                        *y *= *x;
-                    }
-                }
-            });
+            let input = &input[task * task_len..][..output.len()];
+            with_scratch(self.padded(), |squares| forward_pixels(self, input, output, squares));
         });
     }
 
-    /// With base s, p = s^−beta and y = x·p: dx = dy·p − 2·alpha·beta·x · Σ dy·x·p/s, over the channels that see x.
-    /// The bases are made again: that is cheaper than to keep them.
     fn backward<F: Scalar>(&self, input: &[F], d_output: &[F], d_input: &mut [F]) {
-        let (channels, padded) = (self.channels, self.padded());
-        let task_len = rows_per_task(channels) * channels;
-        let factor = F::of(-2.0 * f64::from(self.alpha) * f64::from(self.beta));
+        let task_len = rows_per_task(self.channels) * self.channels;
         parallel::for_each_chunk_mut(d_input, task_len, |task, d_input| {
-            with_scratch(2 * padded + 2 * channels, |scratch| {
-                let (squares, scratch) = scratch.split_at_mut(padded);
-                let (terms, scratch) = scratch.split_at_mut(padded);
-                let (bases, powers) = scratch.split_at_mut(channels);
-                let from = input[task * task_len..].chunks_exact(channels);
-                let pixels = from.zip(d_output[task * task_len..].chunks_exact(channels));
-                for ((x, dy), dx) in pixels.zip(d_input.chunks_exact_mut(channels)) {
-                    self.bases(x, squares, bases);
-                    powers.copy_from_slice(bases);
-                    raise(powers, -self.beta);
-                    // A channel is seen by those that it sees, mirrored.
-                    let own = &mut terms[self.above..][..channels];
-                    for ((((term, base), power), x), dy) in own.iter_mut().zip(&*bases).zip(&*powers).zip(x).zip(dy) {
-                        *term = *dy * *x * *power / *base;
-                    }
-                    window_sums(terms, self.below + self.above + 1, bases);
-                    for ((((dx, sum), power), x), dy) in dx.iter_mut().zip(&*bases).zip(&*powers).zip(x).zip(dy) {
-                        *dx += *dy * *power + factor * *x * *sum;
-                    }
-                }
+            let of_task = task * task_len..task * task_len + d_input.len();
+            let (input, d_output) = (&input[of_task.clone()], &d_output[of_task]);
+            with_scratch(2 * self.padded() + 2 * self.channels, |scratch| {
+                backward_pixels(self, input, d_output, d_input, scratch);
             });
         });
     }
@@ -182,6 +154,45 @@ impl Across {
         let (alpha, bias) = (F::of(f64::from(self.alpha)), F::of(f64::from(self.bias)));
         for base in bases {
             *base = bias + alpha * *base;
+        }
+    }
+}
+
+for_active_level! {
+    fn forward_pixels<F: Scalar>(op: &Across, input: &[F], output: &mut [F], squares: &mut [F]) {
+        for (x, y) in input.chunks_exact(op.channels).zip(output.chunks_exact_mut(op.channels)) {
+            op.bases(x, squares, y);
+            raise(y, -op.beta);
+            for (y, x) in y.iter_mut().zip(x) {
+                *y *= *x;
+            }
+        }
+    }
+}
+
+for_active_level! {
+    /// With base s, p = s^−beta and y = x·p: dx = dy·p − 2·alpha·beta·x · Σ dy·x·p/s, over the channels that see x.
+    /// The bases are made again: that is cheaper than to keep them.
+    fn backward_pixels<F: Scalar>(op: &Across, input: &[F], d_output: &[F], d_input: &mut [F], scratch: &mut [F]) {
+        let channels = op.channels;
+        let factor = F::of(-2.0 * f64::from(op.alpha) * f64::from(op.beta));
+        let (squares, scratch) = scratch.split_at_mut(op.padded());
+        let (terms, scratch) = scratch.split_at_mut(op.padded());
+        let (bases, powers) = scratch.split_at_mut(channels);
+        let pixels = input.chunks_exact(channels).zip(d_output.chunks_exact(channels));
+        for ((x, dy), dx) in pixels.zip(d_input.chunks_exact_mut(channels)) {
+            op.bases(x, squares, bases);
+            powers.copy_from_slice(bases);
+            raise(powers, -op.beta);
+            // A channel is seen by those that it sees, mirrored.
+            let own = &mut terms[op.above..][..channels];
+            for ((((term, base), power), x), dy) in own.iter_mut().zip(&*bases).zip(&*powers).zip(x).zip(dy) {
+                *term = *dy * *x * *power / *base;
+            }
+            window_sums(terms, op.below + op.above + 1, bases);
+            for ((((dx, sum), power), x), dy) in dx.iter_mut().zip(&*bases).zip(&*powers).zip(x).zip(dy) {
+                *dx += *dy * *power + factor * *x * *sum;
+            }
         }
     }
 }

@@ -150,3 +150,78 @@ impl<F: Scalar> Kernel<F> for Pad {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, check_literals, gradient_check, run_forward};
+    use super::super::layout::testing::{check_large, check_refused, index_of};
+    use super::*;
+
+    const MODES: [PadMode; 4] = [PadMode::Constant(0.0), PadMode::Constant(1.5), PadMode::Reflect, PadMode::Edge];
+
+    fn pad([top, bottom, left, right]: [usize; 4], mode: PadMode) -> Pad {
+        Pad { top, bottom, left, right, mode }
+    }
+
+    /// Walks from the output pixel into the input, one step at a time.
+    fn naive_source(o: usize, before: usize, pixels: usize, mode: PadMode) -> Option<usize> {
+        let (mut i, last) = (o as isize - before as isize, pixels as isize - 1);
+        while i < 0 || i > last {
+            i = match mode {
+                PadMode::Constant(_) => return None,
+                PadMode::Edge => i + if i < 0 { 1 } else { -1 },
+                PadMode::Reflect if i < 0 => -i,
+                PadMode::Reflect => 2 * last - i,
+            };
+        }
+        Some(i as usize)
+    }
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "pad");
+    }
+
+    #[test]
+    fn large_maps_as_pixel_by_pixel() {
+        for mode in MODES {
+            let x = Tensor::<f64>::random(&[2, 5, 40, 30], 1);
+            let op = pad([3, 7, 29, 0], mode);
+            let output = run_forward(&op, std::slice::from_ref(&x), &[], Run::default()).output.shape;
+            check_large(&op, std::slice::from_ref(&x), &[], |at| {
+                let index = index_of(&output, at);
+                let (y, x_) = (naive_source(index[2], 3, 40, mode), naive_source(index[3], 29, 30, mode));
+                match (y, x_, mode) {
+                    (Some(y), Some(x_), _) => x.at(index[0], index[1], y, x_),
+                    (.., PadMode::Constant(value)) => f64::from(value),
+                    _ => unreachable!(),
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for mode in MODES {
+            for sides in [[0, 0, 0, 0], [1, 2, 0, 3], [2, 2, 3, 3]] {
+                gradient_check(&pad(sides, mode), &[Tensor::random(&[2, 2, 3, 4], 2)], &[], Run::default());
+            }
+        }
+        gradient_check(&pad([2, 3, 4, 5], PadMode::Edge), &[Tensor::random(&[2, 3], 3)], &[], Run::default());
+    }
+
+    #[test]
+    fn too_much_is_an_error() {
+        let shape: &[usize] = &[1, 2, 3, 4];
+        check_refused(&[
+            (&pad([3, 0, 0, 0], PadMode::Reflect), &[shape], &[], "`top`: 3 pixels cannot be mirrored from 3"),
+            (&pad([0, 0, 0, 4], PadMode::Reflect), &[shape], &[], "`right`: 4 pixels cannot be mirrored from 4"),
+            (&pad([0, usize::MAX, 0, 0], PadMode::Edge), &[shape], &[], "`bottom`"),
+            (&pad([0, 0, 1 << 20, 0], PadMode::Edge), &[&[1 << 10, 1, 1 << 5, 1]], &[], "too large"),
+            (&pad([1; 4], PadMode::Constant(f32::NAN)), &[shape], &[], "NaN is not a finite number"),
+            (&pad([1; 4], PadMode::Edge), &[&[1, 2, 3]], &[], "needs an input of batch × channels × height × width"),
+            (&pad([1; 4], PadMode::Edge), &[shape], &[&[1]], "takes none"),
+        ]);
+    }
+}

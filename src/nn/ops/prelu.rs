@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::activation::rectify_back;
-use super::layout::{CHUNK, add_pixel_sums};
+use super::lanes::{add_channel_sums, rows_per_task};
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator, ReluRule, expect_inputs, expect_maps};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -31,15 +31,10 @@ impl Operator for PRelu {
     }
 }
 
-/// `[pixels, channels]`, the batch being pixels too; as many channels as slopes, so that one slope sees one channel.
-fn dims(input: &Shape, slopes: usize) -> [usize; 2] {
-    [input.len() / slopes, slopes]
-}
-
 impl<F: Scalar> Kernel<F> for PRelu {
     fn forward(&self, args: Forward<'_, F>) {
         let (input, slopes) = (args.inputs[0].data, args.params[0]);
-        let task = (CHUNK / slopes.len()).max(1) * slopes.len();
+        let task = rows_per_task(slopes.len()) * slopes.len();
         for_each_chunk_mut(args.output.data, task, |i, output| {
             let input = &input[i * task..];
             if let [slope] = *slopes {
@@ -61,7 +56,7 @@ impl<F: Scalar> Kernel<F> for PRelu {
             }
         }
         if let Some(d_slopes) = args.d_params[0].as_deref_mut() {
-            add_slope_gradients(args.inputs[0].shape, input, d_output, d_slopes);
+            add_slope_gradients(input, d_output, d_slopes);
         }
     }
 }
@@ -71,7 +66,7 @@ fn leak<F: Scalar>(x: F, slope: F) -> F {
 }
 
 fn slopes_back<F: Scalar>(input: &[F], slopes: &[F], d_output: &[F], d_input: &mut [F]) {
-    let task = (CHUNK / slopes.len()).max(1) * slopes.len();
+    let task = rows_per_task(slopes.len()) * slopes.len();
     for_each_chunk_mut(d_input, task, |i, d_input| {
         let pixels = input[i * task..].chunks_exact(slopes.len()).zip(d_output[i * task..].chunks_exact(slopes.len()));
         for (d_input, (input, d_output)) in d_input.chunks_exact_mut(slopes.len()).zip(pixels) {
@@ -83,16 +78,18 @@ fn slopes_back<F: Scalar>(input: &[F], slopes: &[F], d_output: &[F], d_input: &m
     });
 }
 
-fn add_slope_gradients<F: Scalar>(shape: &Shape, input: &[F], d_output: &[F], d_slopes: &mut [F]) {
-    let [pixels, channels] = dims(shape, d_slopes.len());
-    add_pixel_sums(d_slopes, [channels, pixels], |offset, block| {
-        let values = input[offset..].iter().zip(&d_output[offset..]);
-        block.iter_mut().zip(values).for_each(|(b, (&x, &g))| *b = if x > F::zero() { F::zero() } else { x * g });
+fn add_slope_gradients<F: Scalar>(input: &[F], d_output: &[F], d_slopes: &mut [F]) {
+    // One slope sees one channel, whose pixels are all the elements.
+    add_channel_sums(input.len() / d_slopes.len(), d_slopes, |sums, _, at| {
+        let values = input[at..].iter().zip(&d_output[at..]);
+        sums.iter_mut().zip(values).for_each(|(sum, (&x, &g))| *sum += if x > F::zero() { F::zero() } else { x * g });
     });
 }
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::super::Run;
     use super::super::check::{Tensor, assert_close, check_literals, gradient_check, run_backward, run_forward};
     use super::super::layout::testing::{check_large, check_refused};
@@ -108,7 +105,7 @@ mod tests {
         for slopes in [1, 7] {
             let x = Tensor::<f64>::separated(&[2, 7, 40, 40], 3);
             let slope = Tensor::<f64>::random(&[slopes], 4);
-            check_large(&PRelu {}, &[x.clone()], &[slope.clone()], |at| {
+            check_large(&PRelu {}, from_ref(&x), from_ref(&slope), |at| {
                 let (x, slope) = (x.data[at], slope.data[at % 7 % slopes]);
                 x.max(0.0) + slope * x.min(0.0)
             });

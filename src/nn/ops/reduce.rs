@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{
-    CHUNK, MAX_RANK, add_pixel_sums, axis_index, axis_name, expect_one_input, gather, memory_order, shape_of, strides,
-};
+use super::lanes::{add_channel_sums, rows_per_task};
+use super::layout::{MAX_RANK, axis_index, axis_name, expect_one_input, gather, memory_order, shape_of, strides};
 use super::{Backward, Forward, Keeps, Kernel, MapAxis, OpError, Operator};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -133,13 +132,16 @@ impl<F: Scalar> Kernel<F> for Reduce {
         let factor: F = self.factor(&plan);
         if plan.is_over_pixels() {
             output.data.fill(F::zero());
-            add_pixel_sums(output.data, [plan.dims[1], plan.count], |offset, block| {
-                block.copy_from_slice(&input.data[offset..offset + block.len()]);
-            });
+            let images = input.data.chunks_exact(plan.count * plan.dims[1]);
+            for (sums, image) in output.data.chunks_exact_mut(plan.dims[1]).zip(images) {
+                add_channel_sums(plan.count, sums, |sums, _, at| {
+                    sums.iter_mut().zip(&image[at..]).for_each(|(sum, &x)| *sum += x);
+                });
+            }
             output.data.iter_mut().for_each(|sum| *sum *= factor);
             return;
         }
-        let task = (CHUNK / plan.count).max(1);
+        let task = rows_per_task(plan.count);
         for_each_chunk_mut(output.data, task, |i, output| {
             for (at, output) in (i * task..).zip(output) {
                 let start = plan.start(at);
@@ -158,5 +160,90 @@ impl<F: Scalar> Kernel<F> for Reduce {
             (dims[place], strides[place]) = (plan.dims[axis], plan.output_strides[axis]);
         }
         gather(&dims[..plan.rank], &strides[..plan.rank], args.d_output, d_input, |d, g| *d += factor * g);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, assert_close, check_literals, gradient_check, run_forward};
+    use super::super::layout::testing::{check_large, check_refused, index_of, offset_of};
+    use super::*;
+
+    const AXES: [MapAxis; 4] = [MapAxis::Batch, MapAxis::Channel, MapAxis::Height, MapAxis::Width];
+
+    /// Every set of axes, kept and, without the batch, dropped.
+    fn all() -> Vec<Reduce> {
+        let mut all = Vec::new();
+        for set in 1..16u32 {
+            let axes: Vec<MapAxis> = (0..4).filter(|i| set >> i & 1 == 1).map(|i| AXES[i]).collect();
+            let kind = if set % 3 == 0 { ReduceKind::Sum } else { ReduceKind::Mean };
+            all.push(Reduce { kind, axes: axes.clone(), keep: true });
+            if !axes.contains(&MapAxis::Batch) {
+                all.push(Reduce { kind, axes, keep: false });
+            }
+        }
+        all
+    }
+
+    /// Sums by going through the whole input and asking of each element where it belongs.
+    fn naive(op: &Reduce, x: &Tensor<f64>, output: &Shape) -> Vec<f64> {
+        let mut sums = vec![0.0; output.len()];
+        for (at, &value) in x.data.iter().enumerate() {
+            let index = index_of(&x.shape, at).into_iter().zip(AXES);
+            let index: Vec<usize> = if op.keep {
+                index.map(|(i, axis)| if op.axes.contains(&axis) { 0 } else { i }).collect()
+            } else {
+                index.filter(|(_, axis)| !op.axes.contains(axis)).map(|(i, _)| i).collect()
+            };
+            sums[offset_of(output, &index)] += value;
+        }
+        let count = if op.kind == ReduceKind::Mean { x.data.len() / sums.len() } else { 1 };
+        sums.iter().map(|sum| sum / count as f64).collect()
+    }
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "reduce");
+    }
+
+    #[test]
+    fn large_maps_as_element_by_element() {
+        for op in all() {
+            let x = Tensor::<f64>::random(&[3, 33, 20, 21], 1);
+            let output = run_forward(&op, std::slice::from_ref(&x), &[], Run::default()).output.shape;
+            let expected = naive(&op, &x, &output);
+            check_large(&op, std::slice::from_ref(&x), &[], |at| expected[at]);
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for op in all() {
+            gradient_check(&op, &[Tensor::random(&[2, 3, 2, 4], 2)], &[], Run::default());
+        }
+    }
+
+    #[test]
+    fn a_mean_of_many_pixels_is_exact_in_f32() {
+        let op = Reduce { kind: ReduceKind::Mean, axes: vec![MapAxis::Height, MapAxis::Width], keep: false };
+        let x = Tensor::filled(&[1, 3, 1000, 1000], 0.1f32);
+        let y = run_forward(&op, &[x], &[], Run::default()).output.data;
+        assert_close("means", &y, &[0.1; 3], 1e-5, 0.0);
+    }
+
+    #[test]
+    fn wrong_axes_are_errors() {
+        let of = |axes: &[MapAxis], keep| Reduce { kind: ReduceKind::Sum, axes: axes.to_vec(), keep };
+        let shape: &[usize] = &[2, 3, 4, 5];
+        check_refused(&[
+            (&of(&[], true), &[shape], &[], "`axes`: there are none"),
+            (&of(&[MapAxis::Width, MapAxis::Width], true), &[shape], &[], "width is named twice"),
+            (&of(&[MapAxis::Batch], false), &[shape], &[], "the batch can only be reduced if it is kept"),
+            (&of(&[MapAxis::Height], true), &[&[2, 3]], &[], "a shape with a height axis"),
+            (&of(&[MapAxis::Channel], true), &[&[2]], &[], "a shape with a channel axis"),
+            (&of(&[MapAxis::Channel], true), &[&[1; 7]], &[], "a shape with a channel axis"),
+            (&of(&[MapAxis::Channel], true), &[shape, shape], &[], "takes one input"),
+        ]);
     }
 }

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{
-    CHUNK, add_to, checked_product, copy_to, expect_one_input, expect_rank, gather, is_row_major, shape_of,
-};
+use super::lanes::TASK_ELEMENTS;
+use super::layout::{add_to, checked_product, copy_to, expect_one_input, expect_rank, gather, is_row_major, shape_of};
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -119,8 +118,8 @@ fn reorder<F: Scalar>(
             gather(&[batch, pixels, channels], &[channels * pixels, 1, pixels], from, to, combine);
         }
         (Some([_, from_channels, from_pixels]), Some([_, channels, pixels])) => {
-            for_each_chunk_mut(to, CHUNK, |i, to| {
-                for (at, to) in (i * CHUNK..).zip(to) {
+            for_each_chunk_mut(to, TASK_ELEMENTS, |i, to| {
+                for (at, to) in (i * TASK_ELEMENTS..).zip(to) {
                     let (pixel, channel) = (at / channels, at % channels);
                     let logical = (pixel / pixels * channels + channel) * pixels + pixel % pixels;
                     let (plane, pixel) = (logical / from_pixels, logical % from_pixels);
@@ -137,5 +136,86 @@ fn nhwc(shape: &Shape) -> Option<[usize; 3]> {
     match *shape.dims() {
         [batch, channels, height, width] if !is_row_major(shape) => Some([batch, channels, height * width]),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, check_literals, gradient_check};
+    use super::super::layout::testing::{check_large, check_refused, index_of, offset_of};
+    use super::*;
+
+    fn to(dims: &[usize]) -> Reshape {
+        Reshape { dims: dims.iter().map(|&dim| Dim::Of(dim)).collect() }
+    }
+
+    /// The same element counted in logical order, by multiplying indices out.
+    fn naive(x: &Tensor<f64>, output: &Shape, at: usize) -> f64 {
+        let index = index_of(output, at);
+        let mut logical = output.dims().iter().zip(index).fold(0, |at, (dim, i)| at * dim + i);
+        let mut index: Vec<usize> = x.shape.dims().iter().rev().map(|dim| (logical % dim, logical /= dim).0).collect();
+        index.reverse();
+        x.data[offset_of(&x.shape, &index)]
+    }
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "reshape");
+    }
+
+    #[test]
+    fn large_tensors_as_index_by_index() {
+        let cases: &[(&[usize], &[usize])] = &[
+            (&[2, 16, 25, 24], &[2, 9600]),
+            (&[2, 16, 25, 24], &[2, 4, 4, 25, 24]),
+            (&[2, 16, 25, 24], &[2, 30, 20, 16]),
+            (&[2, 16, 25, 24], &[2, 16, 24, 25]),
+            (&[2, 16, 25, 24], &[2, 9600, 1, 1]),
+            (&[2, 9600], &[2, 16, 25, 24]),
+            (&[2, 4, 4, 25, 24], &[2, 16, 25, 24]),
+            (&[2, 20, 480], &[2, 480, 20]),
+        ];
+        for (from, dims) in cases {
+            let x = Tensor::<f64>::random(from, 1);
+            let output = Shape::new(dims).unwrap();
+            check_large(&to(&dims[1..]), std::slice::from_ref(&x), &[], |at| naive(&x, &output, at));
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for dims in [&[36][..], &[4, 3, 3], &[3, 2, 3, 2], &[6, 3, 2], &[6, 6]] {
+            gradient_check(&to(dims), &[Tensor::random(&[2, 6, 3, 2], 2)], &[], Run::default());
+        }
+        gradient_check(&to(&[3, 2, 2]), &[Tensor::random(&[2, 4, 3], 2)], &[], Run::default());
+    }
+
+    #[test]
+    fn dimensions_are_taken_copied_or_left_over() {
+        let shape = |dims: &[Dim], input: &[usize]| {
+            let op = Reshape { dims: dims.to_vec() };
+            op.output_shape(&[&Shape::new(input).unwrap()], &[]).map(|shape| shape.dims().to_vec())
+        };
+        assert_eq!(shape(&[Dim::Rest], &[3, 4, 5, 6]), Ok(vec![3, 120]));
+        assert_eq!(shape(&[Dim::Of(2), Dim::Rest, Dim::Same], &[3, 4, 5, 6]), Ok(vec![3, 2, 10, 6]));
+        assert_eq!(shape(&[], &[3, 1, 1]), Ok(vec![3]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let of = |dims: &[Dim]| Reshape { dims: dims.to_vec() };
+        let shape: &[usize] = &[2, 3, 4, 5];
+        check_refused(&[
+            (&to(&[61]), &[shape], &[], "122 elements, but 2×3×4×5 has 120"),
+            (&to(&[0, 60]), &[shape], &[], "a dimension of 0"),
+            (&of(&[Dim::Of(7), Dim::Rest]), &[shape], &[], "do not divide by 14"),
+            (&of(&[Dim::Rest, Dim::Rest]), &[shape], &[], "more than one is to be the rest"),
+            (&of(&[Dim::Rest, Dim::Same, Dim::Of(1), Dim::Same]), &[shape], &[], "dimension 4 is to be the input's"),
+            (&to(&[usize::MAX, 2]), &[shape], &[], "too large"),
+            (&to(&[60, 1, 1, 1, 1, 1]), &[shape], &[], "has too many dimensions"),
+            (&to(&[60]), &[&[2, 60, 1, 1, 1, 1, 1]], &[], "1 to 6 dimensions"),
+            (&to(&[60]), &[shape, shape], &[], "takes one input"),
+        ]);
     }
 }

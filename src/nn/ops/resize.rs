@@ -12,7 +12,8 @@ use crate::base::tensor::{MAX_ELEMENTS, Scalar, Shape};
 /// Resamples maps; no parameters.
 ///
 /// Where a factor is given, positions are computed with that factor, not with the ratio of the rounded sizes (PyTorch's
-/// `recompute_scale_factor=False`); aligned corners know sizes only.
+/// `recompute_scale_factor=False`); aligned corners know sizes only. An axis whose length
+/// stays is copied whatever the factor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resize {
     pub target: ResizeTarget,
@@ -99,9 +100,11 @@ impl Axis {
         Self { input, output, mode, step }
     }
 
+    /// As PyTorch's CPU kernels do it: an axis whose length stays is copied, whatever the factor.
     fn tap(&self, o: usize) -> Tap {
         let last = self.input - 1;
         let position = match self.mode {
+            _ if self.output == self.input => return Tap { low: o, high: o, weight: 0.0 },
             ResizeMode::Nearest => {
                 let low = self.nearest(o).min(last);
                 return Tap { low, high: low, weight: 0.0 };
@@ -113,15 +116,9 @@ impl Axis {
         Tap { low, high: (low + 1).min(last), weight: (position - low as f64).clamp(0.0, 1.0) }
     }
 
-    /// As PyTorch's CPU kernels do it, single precision and shortcuts included: nothing else gives the same pixels.
+    /// In single precision and with a shortcut, as PyTorch's CPU kernels do it: nothing else gives the same pixels.
     fn nearest(&self, o: usize) -> usize {
-        if self.output == self.input {
-            o
-        } else if self.output == 2 * self.input {
-            o / 2
-        } else {
-            (o as f32 * self.step as f32) as usize
-        }
+        if self.output == 2 * self.input { o / 2 } else { (o as f32 * self.step as f32) as usize }
     }
 
     /// The outputs that read input `i`; taps never go back as outputs go on.
@@ -216,5 +213,103 @@ fn add_row<F: Scalar>(horizontal: &Axis, channels: usize, weight: f64, d_output:
                 d_input.iter_mut().zip(d_output).for_each(|(d, &g)| *d += factor * g);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, assert_close, check_literals, gradient_check, run_forward};
+    use super::super::layout::testing::{check_large, check_refused, index_of};
+    use super::*;
+
+    const MODES: [ResizeMode; 3] = [ResizeMode::Nearest, ResizeMode::Bilinear, ResizeMode::BilinearAlignCorners];
+
+    fn to(size: [usize; 2], mode: ResizeMode) -> Resize {
+        Resize { target: ResizeTarget::Size(size), mode }
+    }
+
+    fn by(factor: [f64; 2], mode: ResizeMode) -> Resize {
+        Resize { target: ResizeTarget::Factor(factor), mode }
+    }
+
+    /// How much input `i` counts in output `o`: a tent around the sampled position, held inside the input.
+    fn naive_weight(o: usize, i: usize, input: usize, output: usize, mode: ResizeMode) -> f64 {
+        let last = (input - 1) as f64;
+        let position = match mode {
+            ResizeMode::Nearest => (o as f64 * input as f64 / output as f64).floor(),
+            ResizeMode::Bilinear => (o as f64 + 0.5) * input as f64 / output as f64 - 0.5,
+            ResizeMode::BilinearAlignCorners => o as f64 * last / (output - 1) as f64,
+        };
+        (1.0 - (position.clamp(0.0, last) - i as f64).abs()).max(0.0)
+    }
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "resize");
+    }
+
+    #[test]
+    fn large_maps_as_pixel_by_pixel() {
+        for mode in MODES {
+            for size in [[17, 90], [40, 41], [80, 30]] {
+                let x = Tensor::<f64>::random(&[2, 7, 40, 30], 1);
+                let op = to(size, mode);
+                let output = run_forward(&op, std::slice::from_ref(&x), &[], Run::default()).output.shape;
+                check_large(&op, std::slice::from_ref(&x), &[], |at| {
+                    let index = index_of(&output, at);
+                    let mut sum = 0.0;
+                    for i in 0..40 {
+                        let above = naive_weight(index[2], i, 40, size[0], mode);
+                        for j in (0..30).filter(|_| above > 0.0) {
+                            let weight = above * naive_weight(index[3], j, 30, size[1], mode);
+                            sum += weight * x.at(index[0], index[1], i, j);
+                        }
+                    }
+                    sum
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for mode in MODES {
+            for size in [[3, 4], [1, 1], [7, 2], [2, 9], [6, 8]] {
+                gradient_check(&to(size, mode), &[Tensor::random(&[2, 2, 3, 4], 2)], &[], Run::default());
+            }
+            gradient_check(&by([1.7, 0.6], mode), &[Tensor::random(&[1, 3, 4, 5], 3)], &[], Run::default());
+            gradient_check(&to([3, 2], mode), &[Tensor::random(&[1, 3], 4)], &[], Run::default());
+        }
+    }
+
+    #[test]
+    fn centres_and_corners() {
+        let x = Tensor::new(&[1, 1, 1, 2], vec![0.0, 1.0]);
+        for (mode, expected) in [
+            (ResizeMode::Nearest, [0.0, 0.0, 1.0, 1.0]),
+            (ResizeMode::Bilinear, [0.0, 0.25, 0.75, 1.0]),
+            (ResizeMode::BilinearAlignCorners, [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0]),
+        ] {
+            let y = run_forward(&to([1, 4], mode), std::slice::from_ref(&x), &[], Run::default()).output;
+            assert_close(&format!("{mode:?}"), &y.data, &expected, 1e-15, 1e-15);
+        }
+    }
+
+    #[test]
+    fn wrong_targets_are_errors() {
+        let nearest = ResizeMode::Nearest;
+        let shape: &[usize] = &[1, 2, 3, 4];
+        check_refused(&[
+            (&to([0, 4], nearest), &[shape], &[], "3×4 pixels would become 0×4"),
+            (&by([1.0, 0.2], nearest), &[shape], &[], "3×4 pixels would become 3×0"),
+            (&by([f64::NAN, 1.0], nearest), &[shape], &[], "factor NaN is not a positive number"),
+            (&by([1.0, f64::INFINITY], nearest), &[shape], &[], "factor inf is not a positive number"),
+            (&by([-1.0, 1.0], nearest), &[shape], &[], "factor -1 is not a positive number"),
+            (&by([1e300, 1.0], nearest), &[shape], &[], "too large"),
+            (&to([usize::MAX, usize::MAX], nearest), &[shape], &[], "too large"),
+            (&to([1, 1], nearest), &[&[1, 2, 3]], &[], "needs an input of batch × channels × height × width"),
+            (&to([1, 1], nearest), &[shape, shape], &[], "takes one input"),
+        ]);
     }
 }

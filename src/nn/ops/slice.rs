@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{CHUNK, around, axis_index, expect_one_input, shape_of};
+use super::lanes::rows_per_task;
+use super::layout::{around, axis_index, expect_one_input, shape_of};
 use super::{Backward, Forward, Keeps, Kernel, MapAxis, OpError, Operator};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -56,7 +57,7 @@ impl Slice {
 impl<F: Scalar> Kernel<F> for Slice {
     fn forward(&self, args: Forward<'_, F>) {
         let Columns { whole, from, len } = self.columns(args.inputs[0].shape);
-        let rows_per_task = (CHUNK / len).max(1);
+        let rows_per_task = rows_per_task(len);
         for_each_chunk_mut(args.output.data, rows_per_task * len, |task, rows| {
             let input = args.inputs[0].data[task * rows_per_task * whole..].chunks_exact(whole);
             for (row, input) in rows.chunks_exact_mut(len).zip(input) {
@@ -68,7 +69,7 @@ impl<F: Scalar> Kernel<F> for Slice {
     fn backward(&self, args: Backward<'_, F>) {
         let Some(d_input) = args.d_inputs[0].as_deref_mut() else { return };
         let Columns { whole, from, len } = self.columns(args.inputs[0].shape);
-        let rows_per_task = (CHUNK / whole).max(1);
+        let rows_per_task = rows_per_task(whole);
         for_each_chunk_mut(d_input, rows_per_task * whole, |task, rows| {
             let d_output = args.d_output[task * rows_per_task * len..].chunks_exact(len);
             for (row, d_output) in rows.chunks_exact_mut(whole).zip(d_output) {

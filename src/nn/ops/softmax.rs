@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{CHUNK, expect_one_input};
+use super::lanes::rows_per_task;
+use super::layout::expect_one_input;
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator, expect_maps};
 use crate::base::parallel::for_each_chunk_mut;
 use crate::base::tensor::{Scalar, Shape};
@@ -44,7 +45,8 @@ fn for_each_pixel<F: Scalar, const N: usize>(
     channels: usize,
     body: impl Fn([&[F]; N], &mut [F]) + Sync + Send,
 ) {
-    let task = (CHUNK / 4 / channels).max(1) * channels;
+    // An exponential is as much work as several plain elements.
+    let task = rows_per_task(4 * channels) * channels;
     for_each_chunk_mut(output, task, |i, output| {
         for (j, output) in output.chunks_exact_mut(channels).enumerate() {
             let start = i * task + j * channels;
@@ -119,6 +121,8 @@ impl<F: Scalar> Kernel<F> for LogSoftmax {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::super::Run;
     use super::super::check::{Tensor, assert_close, check_literals, gradient_check, run_forward};
     use super::super::layout::testing::{check_large, check_refused};
@@ -136,8 +140,8 @@ mod tests {
             let pixel = &x.data[at / 11 * 11..][..11];
             x.data[at].exp() / pixel.iter().map(|x| x.exp()).sum::<f64>()
         };
-        check_large(&Softmax {}, &[x.clone()], &[], naive);
-        check_large(&LogSoftmax {}, &[x.clone()], &[], |at| naive(at).ln());
+        check_large(&Softmax {}, from_ref(&x), &[], naive);
+        check_large(&LogSoftmax {}, from_ref(&x), &[], |at| naive(at).ln());
     }
 
     #[test]
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn huge_scores_are_exact() {
         let x = Tensor::new(&[1, 3], vec![3e38f32, 3e38, -3e38]);
-        let y = run_forward(&Softmax {}, std::slice::from_ref(&x), &[], Run::default()).output.data;
+        let y = run_forward(&Softmax {}, from_ref(&x), &[], Run::default()).output.data;
         assert_close("softmax", &y, &[0.5, 0.5, 0.0], 0.0, 0.0);
         let x = Tensor::new(&[1, 2], vec![1e6f32, 1e6]);
         let y = run_forward(&LogSoftmax {}, &[x], &[], Run::default()).output.data;

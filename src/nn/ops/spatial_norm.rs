@@ -107,7 +107,7 @@ impl WindowNorm {
     pub fn forward<F: Scalar>(&self, args: Forward<'_, F>) {
         let [_, channels, height, width] = args.inputs[0].shape.as_maps().expect("output_shape has checked the input");
         let (input, output) = (args.inputs[0].data, args.output.data);
-        let bases: &mut [F] = bytemuck::cast_slice_mut(&mut args.saved[..input.len() * size_of::<F>()]);
+        let bases: &mut [F] = bytemuck::cast_slice_mut(&mut args.saved[..size_of_val(input)]);
         let row_len = width * channels;
         let rows_a_task = rows_per_task(row_len);
         parallel::for_each_chunk_pair_mut(output, bases, rows_a_task * row_len, |task, output, bases| {
@@ -138,7 +138,7 @@ impl WindowNorm {
         let Some(d_input) = &mut args.d_inputs[0] else { return };
         let [_, channels, height, width] = args.inputs[0].shape.as_maps().expect("output_shape has checked the input");
         let (input, output, d_output) = (args.inputs[0].data, args.output.data, args.d_output);
-        let bases: &[F] = bytemuck::cast_slice(&args.saved[..input.len() * size_of::<F>()]);
+        let bases: &[F] = bytemuck::cast_slice(&args.saved[..size_of_val(input)]);
         let row_len = width * channels;
         let rows_a_task = rows_per_task(row_len);
         let factor = F::of(-2.0 * f64::from(self.beta));

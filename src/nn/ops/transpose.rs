@@ -69,3 +69,66 @@ impl<F: Scalar> Kernel<F> for Transpose {
         permute(inverse, from, to, |to, from| *to += from);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::check::{Tensor, check_literals, gradient_check, run_forward};
+    use super::super::layout::testing::{check_large, check_refused, index_of, offset_of};
+    use super::*;
+
+    fn transpose(axes: &[usize]) -> Transpose {
+        Transpose { axes: axes.to_vec() }
+    }
+
+    #[test]
+    fn as_pytorch() {
+        check_literals("elementwise.safetensors", "transpose");
+    }
+
+    #[test]
+    fn large_tensors_as_index_by_index() {
+        let cases: &[(&[usize], &[usize])] = &[
+            (&[0, 1], &[200, 90]),
+            (&[0, 2, 1], &[5, 70, 60]),
+            (&[0, 1, 2, 3], &[2, 20, 21, 22]),
+            (&[0, 2, 3, 1], &[2, 20, 21, 22]),
+            (&[0, 3, 1, 2], &[2, 20, 21, 22]),
+            (&[0, 1, 3, 2], &[2, 20, 21, 22]),
+            (&[0, 2, 1, 3, 4], &[2, 4, 9, 16, 15]),
+            (&[0, 5, 4, 3, 2, 1], &[2, 5, 6, 7, 8, 9]),
+        ];
+        for (axes, dims) in cases {
+            let x = Tensor::<f64>::random(dims, 1);
+            let op = transpose(axes);
+            let output = run_forward(&op, std::slice::from_ref(&x), &[], Run::default()).output.shape;
+            check_large(&op, std::slice::from_ref(&x), &[], |at| {
+                let mut index = vec![0; axes.len()];
+                index_of(&output, at).iter().zip(*axes).for_each(|(&i, &axis)| index[axis] = i);
+                x.data[offset_of(&x.shape, &index)]
+            });
+        }
+    }
+
+    #[test]
+    fn gradients() {
+        for axes in [&[0, 2, 3, 1][..], &[0, 2, 1, 3], &[0, 2, 1], &[0, 4, 2, 1, 3]] {
+            let x = Tensor::random(&[2, 3, 2, 4, 3][..axes.len()], 2);
+            gradient_check(&transpose(axes), &[x], &[], Run::default());
+        }
+    }
+
+    #[test]
+    fn wrong_axes_are_errors() {
+        let shape: &[usize] = &[2, 3, 4];
+        check_refused(&[
+            (&transpose(&[0, 1]), &[shape], &[], "[0, 1] has not as many axes as an input of 2×3×4"),
+            (&transpose(&[0, 1, 1]), &[shape], &[], "[0, 1, 1] has not every axis once"),
+            (&transpose(&[0, 1, 3]), &[shape], &[], "has not every axis once"),
+            (&transpose(&[1, 0, 2]), &[shape], &[], "moves the batch"),
+            (&transpose(&[]), &[&[]], &[], "1 to 6 dimensions"),
+            (&transpose(&[0, 1, 2, 3, 4, 5, 6]), &[&[1; 7]], &[], "1 to 6 dimensions"),
+            (&transpose(&[0, 1, 2]), &[shape], &[shape], "takes none"),
+        ]);
+    }
+}

@@ -11,7 +11,7 @@ pub fn peak_bytes() -> Option<u64> {
     peak_bytes_in(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// From a line such as `VmHWM:	    1700 kB`, where a kB is 1,024 bytes.
+/// From the line of `VmHWM:`, such as 1700 kB, where a kB is 1,024 bytes.
 fn peak_bytes_in(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

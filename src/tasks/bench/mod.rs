@@ -7,7 +7,6 @@
 mod memory;
 mod nets;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use rand::RngExt as _;
@@ -77,6 +76,8 @@ pub enum BenchError {
     Nothing(&'static str),
     #[error("{net} at {size_px} pixels gave no gradient, so its time would mean nothing")]
     NoGradient { net: BenchNet, size_px: usize },
+    #[error("the net {net} cannot be opened: {source}")]
+    Shipped { net: BenchNet, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(transparent)]
     Architecture(#[from] ArchitectureError),
     #[error(transparent)]
@@ -116,7 +117,7 @@ pub fn run(spec: &BenchSpec, report: &mut dyn FnMut(&Measurement)) -> Result<(),
 /// Builds a net from scratch, so that no measurement's memory depends on those before it, and times its steps.
 fn measure(net: BenchNet, size_px: usize, rounds: usize) -> Result<Measurement, BenchError> {
     let can_tell_peak = memory::reset_peak();
-    let graph = Arc::new(net.build()?);
+    let graph = net.build()?;
     let target = graph.find(net.target())?;
     let shape = Shape::maps(1, 3, size_px, size_px);
     let flop = step_flop(&graph, &shape, target)?;

@@ -2,12 +2,17 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::BenchError;
 use crate::formats::architectures::{Architecture, IMAGENET_CLASSES, RandomParams};
 use crate::nn::graph::Graph;
+use crate::tasks::catalogue;
+
+/// The catalogue's name of EfficientNet-Lite0.
+const LITE0: &str = "efficientnet-lite0";
 
 /// A net of the benchmark. EfficientNet-Lite0 is the one that ships; the others have random weights, which take as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,16 +51,19 @@ impl BenchNet {
     }
 
     /// The net, up to [`BenchNet::target`] where its weights are made up.
-    pub(super) fn build(self) -> Result<Graph, BenchError> {
+    pub(super) fn build(self) -> Result<Arc<Graph>, BenchError> {
         let architecture = match self {
-            Self::Lite0 => todo!("the net that ships"),
+            Self::Lite0 => {
+                return catalogue::open(LITE0)
+                    .map_err(|source| BenchError::Shipped { net: self, source: source.into() });
+            }
             Self::GoogLeNet => Architecture::GoogLeNet,
             Self::Vgg16 => Architecture::Vgg16,
             Self::ResNet50 => Architecture::ResNet50,
             Self::SqueezeNet => Architecture::SqueezeNet1_1,
         };
         let blueprint = architecture.blueprint(IMAGENET_CLASSES).up_to(self.target())?;
-        Ok(blueprint.build(&mut RandomParams::new(0), Vec::new())?)
+        Ok(Arc::new(blueprint.build(&mut RandomParams::new(0), Vec::new())?))
     }
 }
 

@@ -135,7 +135,7 @@ impl Dreamer {
             native_height_px,
             width_px: size[1],
             height_px: size[0],
-            source,
+            source: Box::new(source),
         }
     }
 

@@ -60,7 +60,7 @@ pub enum DreamError {
         native_height_px: usize,
         width_px: usize,
         height_px: usize,
-        source: GraphError,
+        source: Box<GraphError>,
     },
     #[error(
         "dreaming at {width_px}×{height_px} takes {} MiB of memory and {} MiB can be had: {}",

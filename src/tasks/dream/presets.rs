@@ -14,7 +14,7 @@ type LayerChoice = (&'static str, Preset, &'static [(&'static str, f32)]);
 
 /// Chosen by looking at pictures. A net is looked up by its graph's name.
 const LAYERS: &[LayerChoice] = &[
-    (DEFAULT_NET, Preset::Vivid, &[("block9", 1.0)]),
+    (DEFAULT_NET, Preset::Vivid, &[("block10", 0.5), ("block11", 1.0)]),
     (DEFAULT_NET, Preset::Google2015, &[("block9", 1.0)]),
     // As torchvision names it, and as Caffe does.
     ("googlenet", Preset::Vivid, &[("inception4c", 1.0)]),
@@ -54,9 +54,8 @@ impl DreamSpec {
         };
         match preset {
             Preset::Google2015 => google_2015,
-            // 2.56 pixel values are 0.02 in the units of a net that takes (p − 127) / 128.
             Preset::Vivid => {
-                Self { steps: 20, step_size: 2.56, laplacian: 4, octave_filter: OctaveFilter::Smooth, ..google_2015 }
+                Self { steps: 20, step_size: 1.1, laplacian: 4, octave_filter: OctaveFilter::Smooth, ..google_2015 }
             }
         }
     }

@@ -63,8 +63,7 @@ pub fn inspect(graph: &Graph, size_px: Option<[usize; 2]>) -> Result<Inspection,
     let fields = receptive_fields(graph, &shapes);
     let all: Vec<NodeId> = (0..graph.nodes().len()).collect();
     let macs = graph.macs_for(&input, &all)?;
-    let layers: Vec<Layer> =
-        all[1..].iter().map(|&id| layer(graph, id, &shapes[id], macs[id], fields[id])).collect();
+    let layers: Vec<Layer> = all[1..].iter().map(|&id| layer(graph, id, &shapes[id], macs[id], fields[id])).collect();
     let used: BTreeSet<&String> = graph.nodes().iter().flat_map(|node| &node.params).collect();
     let totals = Totals {
         net: graph.name().to_string(),

@@ -3,7 +3,7 @@
 //! Moments: the input is written at 0, unit `u` of `n` runs at `u + 1`, seeds are written at `n + 1`, unit `u` runs
 //! backwards at `n + 1 + (n − u)`, and the gradient of the input is read at `2n + 2`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::buffers::{BufferId, Layout, Offsets};
 use super::units::{Clamp, ConvUnit, Unit, UnitKind, Units};
@@ -124,6 +124,8 @@ struct Builder<'a> {
     /// How often each value is read.
     uses: HashMap<NodeId, usize>,
     targets: Vec<NodeId>,
+    /// Values between convolutions, whose pixels may lie apart.
+    roomy: HashSet<NodeId>,
     /// Concatenation value and first channel of values that are written straight into it.
     inside: HashMap<NodeId, (NodeId, usize)>,
     saved: Vec<Span>,
@@ -152,6 +154,7 @@ impl Plan {
             values: HashMap::new(),
             uses: HashMap::new(),
             targets,
+            roomy: HashSet::new(),
             inside: HashMap::new(),
             saved: Vec::new(),
             forward: Vec::new(),
@@ -159,6 +162,7 @@ impl Plan {
         };
         builder.count_uses();
         builder.place_parts_of_concats();
+        builder.find_roomy_values();
         builder.plan_forward();
         if with_gradient {
             builder.plan_backward();
@@ -238,6 +242,30 @@ impl Builder<'_> {
         }
     }
 
+    /// Pixels whose strides are a multiple of 2 KB fall on a few sets of the first-level cache, where the rows of a
+    /// register tile drive each other out: values that only convolutions write and read get a gap behind each pixel.
+    fn find_roomy_values(&mut self) {
+        const ALIASING_CHANNELS: usize = 512;
+        let by_conv = |unit: &&Unit| matches!(unit.kind, UnitKind::Conv(_));
+        let (convs, ops): (Vec<&Unit>, Vec<&Unit>) = self.units.units.iter().partition(by_conv);
+        let read_by_ops: HashSet<NodeId> = ops.iter().flat_map(|unit| unit.inputs.iter().copied()).collect();
+        self.roomy = convs
+            .iter()
+            .map(|unit| unit.output)
+            .filter(|value| !read_by_ops.contains(value) && !self.targets.contains(value))
+            .filter(|&value| self.maps(value)[1].is_multiple_of(ALIASING_CHANNELS))
+            .collect();
+    }
+
+    /// A buffer of its own for a value or its gradient.
+    fn own_place(&mut self, value: NodeId, moment: usize) -> Place {
+        let maps = self.maps(value);
+        let [batch, channels, height, width] = maps;
+        let pixel_stride = if self.roomy.contains(&value) { channels + LANES } else { channels };
+        let buffer = self.layout.add(batch * height * width * pixel_stride, moment);
+        Place { buffer, channel: 0, pixel_stride, maps }
+    }
+
     /// Gives a value its place when it is first written.
     fn place(&mut self, value: NodeId, moment: usize) -> Place {
         let maps = self.maps(value);
@@ -249,10 +277,7 @@ impl Builder<'_> {
                 };
                 Place { channel, maps, ..whole }
             }
-            None => {
-                let buffer = self.layout.add(maps.iter().product(), moment);
-                Place { buffer, channel: 0, pixel_stride: maps[1], maps }
-            }
+            None => self.own_place(value, moment),
         };
         self.layout.touch(place.buffer, moment);
         let remaining = self.uses.get(&value).copied().unwrap_or(0) + usize::from(self.targets.contains(&value));
@@ -409,10 +434,7 @@ impl Builder<'_> {
         let maps = self.maps(value);
         let place = match self.inside.get(&value).copied() {
             Some((concat, channel)) => Place { channel, maps, ..self.gradient(concat, moment) },
-            None => {
-                let buffer = self.layout.add(maps.iter().product(), moment);
-                Place { buffer, channel: 0, pixel_stride: maps[1], maps }
-            }
+            None => self.own_place(value, moment),
         };
         self.set_gradient(value, place);
         place
@@ -454,7 +476,8 @@ impl Builder<'_> {
             let may_share = self.values[&residual].d_place.is_none()
                 && residual != unit.inputs[0]
                 && !self.inside.contains_key(&residual)
-                && !self.inside.contains_key(&unit.output);
+                && !self.inside.contains_key(&unit.output)
+                && self.roomy.contains(&residual) == self.roomy.contains(&unit.output);
             if may_share {
                 // The gradient of a sum is that of its terms: the residual's goes on in the same memory.
                 self.set_gradient(residual, source);

@@ -247,6 +247,25 @@ fn what_must_not_be_fused_is_not() {
 }
 
 #[test]
+fn pixels_of_many_channels_lie_apart() {
+    let mut net = Sketch::new();
+    let stem = net.conv(0, [3, 512], 1, Window::square(3, 2));
+    let stem = net.add(RELU, &[stem]);
+    let a = net.conv(stem, [512, 16], 1, Window::square(1, 1));
+    let a = net.conv(a, [16, 512], 1, Window::square(3, 1).padded(Padding::all(1)));
+    let sum = net.add(Op::Elementwise(Elementwise::Add), &[a, stem]);
+    let sum = net.add(RELU, &[sum]);
+    let a = net.conv(sum, [512, 16], 1, Window::square(1, 1));
+    let a = net.conv(a, [16, 512], 1, Window::square(1, 1));
+    // Read by an op, hence without gaps, unlike the residual.
+    let sum = net.add(Op::Elementwise(Elementwise::Add), &[a, sum]);
+    let last = net.add(SIGMOID, &[sum]);
+    let graph = net.finish();
+    check(graph.clone(), &[last], Shape::maps(1, 3, 9, 8));
+    check(graph, &[stem, last], Shape::maps(2, 3, 7, 7));
+}
+
+#[test]
 fn a_session_needs_less_memory_without_a_gradient() {
     let mut net = Sketch::new();
     let mut x = 0;

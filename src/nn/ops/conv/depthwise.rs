@@ -114,6 +114,7 @@ impl Row<'_> {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // Constant bounds keep the sums in registers.
 unsafe fn row<L: Lanes>(row: &Row) {
     let pass = row.pass;
     let channels = pass.weights.channels;

@@ -60,6 +60,7 @@ pub fn tile_fn(level: Level) -> TileFn {
 
 /// sums\[row\]\[column\] = Σ over taps and depth of source\[tap\]\[row\]\[depth\] · weights\[tap, depth\]\[column\].
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // Constant bounds keep the sums in registers.
 unsafe fn sums<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
     unsafe {
         let mut sums = [[L::splat(0.0); VECTORS]; ROWS];

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Geometry, windowed_shape};
 use crate::base::parallel;
 use crate::base::tensor::{Scalar, Shape};
-use crate::nn::ops::lanes::{LANES, load, load_mut, rows_per_task};
+use crate::nn::ops::lanes::{LANES, for_active_level, load, load_mut, rows_per_task};
 use crate::nn::ops::window::{Axis, Window};
 use crate::nn::ops::{Backward, Forward, Keeps, Kernel, OpError, Operator};
 
@@ -66,50 +66,73 @@ impl AveragePool {
 impl<F: Scalar> Kernel<F> for AveragePool {
     fn forward(&self, args: Forward<'_, F>) {
         let geometry = Geometry::new(&self.window, args.inputs[0].shape);
-        let (row_len, channels) = (geometry.output_row(), geometry.channels);
+        let row_len = geometry.output_row();
         let rows_a_task = rows_per_task(row_len);
         let input = args.inputs[0].data;
         parallel::for_each_chunk_mut(args.output.data, rows_a_task * row_len, |task, output| {
-            for (row, output) in (task * rows_a_task..).zip(output.chunks_exact_mut(row_len)) {
-                let (image, oy) = (row / geometry.rows.output, row % geometry.rows.output);
-                let input = &input[image * geometry.rows.input * geometry.input_row()..];
-                for (ox, output) in output.chunks_exact_mut(channels).enumerate() {
-                    let factor = self.factor(&geometry, [oy, ox]);
-                    let mut c = 0;
-                    while c + LANES <= channels {
-                        *load_mut(output, c) = mean_of_window::<F, LANES>(&geometry, input, [oy, ox], c, factor);
-                        c += LANES;
-                    }
-                    for c in c..channels {
-                        [output[c]] = mean_of_window::<F, 1>(&geometry, input, [oy, ox], c, factor);
-                    }
-                }
-            }
+            forward_rows(self, &geometry, task * rows_a_task, input, output);
         });
     }
 
-    /// Every input pixel gathers from the windows over it: rows are independent, and sums have one order.
     fn backward(&self, args: Backward<'_, F>) {
         let Some(d_input) = &mut args.d_inputs[0] else { return };
         let geometry = Geometry::new(&self.window, args.inputs[0].shape);
-        let (row_len, channels) = (geometry.input_row(), geometry.channels);
+        let row_len = geometry.input_row();
         let rows_a_task = rows_per_task(row_len);
+        let d_output = args.d_output;
         parallel::for_each_chunk_mut(d_input, rows_a_task * row_len, |task, d_input| {
-            for (row, d_input) in (task * rows_a_task..).zip(d_input.chunks_exact_mut(row_len)) {
-                let (image, iy) = (row / geometry.rows.input, row % geometry.rows.input);
-                let d_output = &args.d_output[image * geometry.rows.output * geometry.output_row()..];
-                for (ix, d_input) in d_input.chunks_exact_mut(channels).enumerate() {
-                    let mut c = 0;
-                    while c + LANES <= channels {
-                        self.add_shares::<F, LANES>(&geometry, d_output, [iy, ix], c, load_mut(d_input, c));
-                        c += LANES;
-                    }
-                    for c in c..channels {
-                        self.add_shares::<F, 1>(&geometry, d_output, [iy, ix], c, load_mut(d_input, c));
-                    }
+            backward_rows(self, &geometry, task * rows_a_task, d_output, d_input);
+        });
+    }
+}
+
+for_active_level! {
+    /// The rows of the output from `first_row` on, counted through all images.
+    fn forward_rows<F: Scalar>(op: &AveragePool, geometry: &Geometry, first_row: usize, input: &[F], output: &mut [F]) {
+        let (row_len, channels) = (geometry.output_row(), geometry.channels);
+        for (row, output) in (first_row..).zip(output.chunks_exact_mut(row_len)) {
+            let (image, oy) = (row / geometry.rows.output, row % geometry.rows.output);
+            let input = &input[image * geometry.rows.input * geometry.input_row()..];
+            for (ox, output) in output.chunks_exact_mut(channels).enumerate() {
+                let factor = op.factor(geometry, [oy, ox]);
+                let mut c = 0;
+                while c + LANES <= channels {
+                    *load_mut(output, c) = mean_of_window::<F, LANES>(geometry, input, [oy, ox], c, factor);
+                    c += LANES;
+                }
+                for (c, output) in output.iter_mut().enumerate().skip(c) {
+                    [*output] = mean_of_window::<F, 1>(geometry, input, [oy, ox], c, factor);
                 }
             }
-        });
+        }
+    }
+}
+
+for_active_level! {
+    /// The rows of the input's gradient from `first_row` on. Every pixel gathers from the windows over it: rows are
+    /// independent, and sums have one order.
+    fn backward_rows<F: Scalar>(
+        op: &AveragePool,
+        geometry: &Geometry,
+        first_row: usize,
+        d_output: &[F],
+        d_input: &mut [F],
+    ) {
+        let (row_len, channels) = (geometry.input_row(), geometry.channels);
+        for (row, d_input) in (first_row..).zip(d_input.chunks_exact_mut(row_len)) {
+            let (image, iy) = (row / geometry.rows.input, row % geometry.rows.input);
+            let d_output = &d_output[image * geometry.rows.output * geometry.output_row()..];
+            for (ix, d_input) in d_input.chunks_exact_mut(channels).enumerate() {
+                let mut c = 0;
+                while c + LANES <= channels {
+                    op.add_shares::<F, LANES>(geometry, d_output, [iy, ix], c, load_mut(d_input, c));
+                    c += LANES;
+                }
+                for c in c..channels {
+                    op.add_shares::<F, 1>(geometry, d_output, [iy, ix], c, load_mut(d_input, c));
+                }
+            }
+        }
     }
 }
 
@@ -134,7 +157,10 @@ fn mean_of_window<F: Scalar, const L: usize>(
             }
         }
     }
-    sum.map(|sum| sum * factor)
+    for sum in &mut sum {
+        *sum *= factor;
+    }
+    sum
 }
 
 impl AveragePool {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Geometry, windowed_shape};
 use crate::base::parallel;
 use crate::base::tensor::{Scalar, Shape};
-use crate::nn::ops::lanes::{LANES, load, load_mut, rows_per_task};
+use crate::nn::ops::lanes::{LANES, for_active_level, load, load_mut, rows_per_task};
 use crate::nn::ops::window::Window;
 use crate::nn::ops::{Backward, Forward, Keeps, Kernel, OpError, Operator};
 
@@ -88,38 +88,53 @@ impl<F: Scalar> Kernel<F> for MaxPool {
 }
 
 fn forward<F: Scalar, W: Winner>(geometry: &Geometry, input: &[F], output: &mut [F], winners: &mut [W]) {
-    let (row_len, channels) = (geometry.output_row(), geometry.channels);
+    let row_len = geometry.output_row();
     let rows_a_task = rows_per_task(row_len);
     parallel::for_each_chunk_pair_mut(output, winners, rows_a_task * row_len, |task, output, winners| {
+        forward_rows(geometry, task * rows_a_task, input, output, winners);
+    });
+}
+
+for_active_level! {
+    /// The rows of the output from `first_row` on, counted through all images.
+    fn forward_rows<F: Scalar, W: Winner>(
+        geometry: &Geometry,
+        first_row: usize,
+        input: &[F],
+        output: &mut [F],
+        winners: &mut [W],
+    ) {
+        let (row_len, channels) = (geometry.output_row(), geometry.channels);
         let rows = output.chunks_exact_mut(row_len).zip(winners.chunks_exact_mut(row_len));
-        for (row, (output, winners)) in (task * rows_a_task..).zip(rows) {
+        for (row, (output, winners)) in (first_row..).zip(rows) {
             let (image, oy) = (row / geometry.rows.output, row % geometry.rows.output);
             let input = &input[image * geometry.rows.input * geometry.input_row()..];
             for ox in 0..geometry.columns.output {
                 let (mut c, at) = (0, ox * channels);
                 while c + LANES <= channels {
-                    let (best, tap) = max_of_window::<F, LANES>(geometry, input, [oy, ox], c);
-                    *load_mut(output, at + c) = best;
-                    *load_mut(winners, at + c) = tap.map(W::of);
+                    let (output, winners) = (load_mut(output, at + c), load_mut(winners, at + c));
+                    max_of_window::<F, W, LANES>(geometry, input, [oy, ox], c, output, winners);
                     c += LANES;
                 }
                 for c in c..channels {
-                    let ([best], [tap]) = max_of_window::<F, 1>(geometry, input, [oy, ox], c);
-                    (output[at + c], winners[at + c]) = (best, W::of(tap));
+                    let (output, winners) = (load_mut(output, at + c), load_mut(winners, at + c));
+                    max_of_window::<F, W, 1>(geometry, input, [oy, ox], c, output, winners);
                 }
             }
         }
-    });
+    }
 }
 
 /// The largest values and their taps of `L` channels from `c` on, under the window of an output pixel.
 #[inline(always)]
-fn max_of_window<F: Scalar, const L: usize>(
+fn max_of_window<F: Scalar, W: Winner, const L: usize>(
     geometry: &Geometry,
     image: &[F],
     [oy, ox]: [usize; 2],
     c: usize,
-) -> ([F; L], [u32; L]) {
+    output: &mut [F; L],
+    winners: &mut [W; L],
+) {
     let (rows, columns) = (&geometry.rows, &geometry.columns);
     let (vertical, horizontal) = (rows.taps(oy), columns.taps(ox));
     let at = |ky: usize, kx: usize| {
@@ -142,15 +157,32 @@ fn max_of_window<F: Scalar, const L: usize>(
             }
         }
     }
-    (best, winner)
+    *output = best;
+    for i in 0..L {
+        winners[i] = W::of(winner[i]);
+    }
 }
 
-/// Every input pixel gathers from the windows that it won: rows are independent, and sums have one order.
 fn backward<F: Scalar, W: Winner>(geometry: &Geometry, winners: &[W], d_output: &[F], d_input: &mut [F]) {
-    let (row_len, channels) = (geometry.input_row(), geometry.channels);
+    let row_len = geometry.input_row();
     let rows_a_task = rows_per_task(row_len);
     parallel::for_each_chunk_mut(d_input, rows_a_task * row_len, |task, d_input| {
-        for (row, d_input) in (task * rows_a_task..).zip(d_input.chunks_exact_mut(row_len)) {
+        backward_rows(geometry, task * rows_a_task, winners, d_output, d_input);
+    });
+}
+
+for_active_level! {
+    /// The rows of the input's gradient from `first_row` on. Every pixel gathers from the windows that it won: rows
+    /// are independent, and sums have one order.
+    fn backward_rows<F: Scalar, W: Winner>(
+        geometry: &Geometry,
+        first_row: usize,
+        winners: &[W],
+        d_output: &[F],
+        d_input: &mut [F],
+    ) {
+        let (row_len, channels) = (geometry.input_row(), geometry.channels);
+        for (row, d_input) in (first_row..).zip(d_input.chunks_exact_mut(row_len)) {
             let (image, iy) = (row / geometry.rows.input, row % geometry.rows.input);
             let outputs = image * geometry.rows.output * geometry.output_row()..;
             let (winners, d_output) = (&winners[outputs.clone()], &d_output[outputs]);
@@ -165,7 +197,7 @@ fn backward<F: Scalar, W: Winner>(geometry: &Geometry, winners: &[W], d_output: 
                 }
             }
         }
-    });
+    }
 }
 
 /// Adds the gradients of the windows that input pixel `[iy, ix]` won, for `L` channels from `c` on.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a build of oneiric needs and this machine lacks; does nothing where nothing is missing.
 #
-#   scripts/setup.sh              a C linker and OpenBLAS
-#   scripts/setup.sh COMPONENT…   these components of the Rust toolchain (rustfmt, clippy)
+#   .ci/setup.sh              a C linker and OpenBLAS
+#   .ci/setup.sh COMPONENT…   these components of the Rust toolchain (rustfmt, clippy)
 set -euo pipefail
 
 die() {

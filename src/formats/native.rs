@@ -1,1 +1,0 @@
-//! Oneiric's own net files: safetensors with the graph in the metadata.

@@ -1,0 +1,8 @@
+//! The program as its users meet it: the real binary, its exit codes, its streams and its files.
+
+mod bad_input;
+mod commands;
+#[cfg(unix)]
+mod interrupt;
+mod smoke;
+mod support;

@@ -118,8 +118,11 @@ impl Dreamer {
 
     /// Why the net does not take `size`, with the size that it would take.
     fn refused(&self, size: [usize; 2], source: GraphError) -> DreamError {
-        if let Some(needed) = sizes::smallest_usable(size, |size| self.accepts(size)) {
-            return self.too_small(size, needed);
+        match sizes::smallest_usable(size, |size| self.accepts(size)) {
+            Some(needed) if needed > size => return self.too_small(size, needed),
+            // It is too large for any machine.
+            Some(_) => return source.into(),
+            None => {}
         }
         let [native_height_px, native_width_px] = self.net.graph().input().size;
         if self.accepts([native_height_px, native_width_px]).is_err() {

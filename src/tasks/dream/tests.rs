@@ -258,7 +258,7 @@ fn small_pictures_have_fewer_octaves_or_none() {
     let (ended, events) = run(dreamer(spec.clone()).dream(Some(photo(40, 30))).expect("a job"));
     assert_eq!(ended.output.steps_done, 2 * 4);
     let [Event::Warning(warning)] = &events[..] else { panic!("{events:?}") };
-    assert_eq!(warning, "2 of 4 octaves are dreamt: layer deep does not work on 20×15 pixels or fewer");
+    assert_eq!(warning, "2 of 4 octaves are dreamt: layer deep does not work on 21×15 pixels or fewer");
     let error = dreamer(spec.clone()).dream(Some(photo(15, 10))).err().expect("too small");
     let expected = "15×10 is too small for layer deep, which needs 24×16: set the size to 24 or more";
     assert_eq!(sentence(error), expected);

@@ -79,13 +79,13 @@ pub fn run(args: &DreamArgs) -> Result<Exit, Failure> {
     };
     let mut exit = Exit::Done;
     for (i, start) in plan.starts.iter().enumerate() {
+        if session.interrupts.requested() {
+            return Ok(Exit::Interrupted);
+        }
         if let (Some(photo), true) = (start.photo(), plan.starts.len() > 1) {
             session.reporter.heading(&format!("{} of {}: {}", i + 1, plan.starts.len(), photo.display()));
         }
         match session.dream(start) {
-            Ok(How::Completed) if session.interrupts.requested() && i + 1 < plan.starts.len() => {
-                return Ok(Exit::Interrupted);
-            }
             Ok(How::Completed) => {}
             Ok(How::Cancelled) => return Ok(Exit::Interrupted),
             Err(Failure::NobodyReads) => return Err(Failure::NobodyReads),
@@ -105,7 +105,8 @@ impl Plan {
         };
         let spec = args.override_spec(base.clone());
         let starts = starts(args, recipe.as_ref(), &spec)?;
-        let destination = Destination::new(args.save.out.as_deref(), starts.len() > 1)?;
+        let many = starts.len() > 1 || args.photos.iter().any(|path| path.is_dir());
+        let destination = Destination::new(args.save.out.as_deref(), many)?;
         let as_it_is = args.photos.is_empty() && DreamSpec { save_every: 0, max_memory: None, ..spec.clone() } == base;
         Ok(Self { spec, starts, destination, repeats: recipe.filter(|_| as_it_is) })
     }
@@ -154,6 +155,10 @@ impl DreamSession<'_> {
         let job = StopAfter { job, steps: stop_after.unwrap_or(usize::MAX) };
         let keep = |dream: Dream| saver.save(&with_step(&out, dream.steps_done), &dream);
         let ended = follow(job, &mut self.reporter, &self.interrupts, keep)?;
+        if ended.output.steps_done == 0 {
+            self.reporter.note("stopped before the first step: there is nothing to save");
+            return Ok(ended.how);
+        }
         saver.save(&out, &ended.output)?;
         self.tell(start, &out, &ended.output, ended.how, started)?;
         Ok(ended.how)

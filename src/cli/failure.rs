@@ -1,9 +1,12 @@
 //! How a command ends: exit codes, and the one sentence on stderr that goes with them.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::io::Write as _;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::anyhow;
 
 /// How a command ended; the numbers are the program's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,36 +77,41 @@ impl Failure {
     }
 }
 
-/// The error and what caused it, on one line.
+/// The error and what caused it, on one line. Causes that the error already tells are not told twice.
 fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes one sentence to stderr. Where stderr is closed there is nobody to tell.
 pub fn complain(sentence: &str) {
-    use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "oneiric: {sentence}");
 }
 
-thread_local! {
-    /// Where in the source this thread panicked last.
-    static PANICKED_AT: RefCell<Option<String>> = const { RefCell::new(None) };
-}
+/// Where in the source a thread panicked last.
+static PANICKED_AT: Mutex<Option<String>> = Mutex::new(None);
 
 /// Runs `body`; a panic in it becomes a [`Failure`] that asks to report the bug, without a backtrace.
 pub fn catch_panics(body: impl FnOnce() -> Result<Exit, Failure>) -> Result<Exit, Failure> {
     panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
         let place = info.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
-        PANICKED_AT.with(|slot| *slot.borrow_mut() = place);
+        *PANICKED_AT.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }));
     let outcome = panic::catch_unwind(AssertUnwindSafe(body));
     // Back to the default hook.
     let _ = panic::take_hook();
-    outcome.unwrap_or_else(|payload| {
-        let place = PANICKED_AT.with(|slot| slot.borrow_mut().take()).unwrap_or_default();
-        let message = panic_message(payload.as_ref());
-        Err(Failure::running(anyhow::anyhow!("this is a bug, please report it: {message}{place}")))
-    })
+    outcome.unwrap_or_else(|payload| Err(bug(panic_message(payload.as_ref()))))
+}
+
+/// What to say of a panic, on this thread or another.
+pub fn bug(message: &str) -> Failure {
+    let place = PANICKED_AT.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    Failure::Running(anyhow!("this is a bug, please report it: {message}{place}"))
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> &str {
@@ -124,8 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_in_one_line() {
-        let error = anyhow::anyhow!("line one\n  line two").context("cannot do it");
+    fn causes_are_told_once_and_in_one_line() {
+        let error = anyhow!("line one\n  line two").context("cannot do it");
         assert_eq!(one_line(&error), "cannot do it: line one line two");
+        let error = anyhow!("no space").context("cannot write x: no space").context("nothing is saved");
+        assert_eq!(one_line(&error), "nothing is saved: cannot write x: no space");
     }
 }

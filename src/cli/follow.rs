@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::failure::Failure;
+use super::failure::{Failure, bug};
 use super::interrupt::Interrupts;
 use super::progress::Reporter;
 use crate::job::{Ended, Event, Flow, Job, JobError, Outbox, Position, Wait, spawn};
@@ -63,7 +63,7 @@ where
     kept?;
     ended.map_err(|error| match error {
         JobError::Failed(error) => error.into(),
-        JobError::Panicked(_) => Failure::running(error),
+        JobError::Panicked(message) => bug(&message),
     })
 }
 

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
-
 use crate::base::parallel;
 
 mod args;
@@ -23,13 +21,13 @@ use failure::{Exit, Failure, catch_panics, complain};
 
 /// Runs the program as the process's arguments ask.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::from_process() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error).into(),
     };
     let Some(command) = cli.command else {
         // Where nobody reads there is nobody to tell.
-        let _ = Cli::command().print_help();
+        let _ = Cli::definition().print_help();
         return Exit::Done.into();
     };
     catch_panics(|| run(&command)).unwrap_or_else(|failure| failure.report()).into()

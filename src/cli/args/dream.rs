@@ -116,7 +116,7 @@ pub struct DreamArgs {
     pub jitter: Option<u32>,
 
     /// Even out coarse and fine motifs over this many frequency bands; 0 is off [default: 4; google-2015: 0]
-    #[arg(long, value_name = "BANDS", help_heading = HOW)]
+    #[arg(long, value_name = "BANDS", help_heading = HOW, value_parser = values::whole)]
     pub laplacian: Option<usize>,
 
     /// Pull towards gray (L2 regularizer): larger values fade what the dream does not need [default: 0]
@@ -253,5 +253,94 @@ impl DreamArgs {
         } else if !self.photos.is_empty() {
             spec.from_noise = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches as _;
+
+    use super::super::{Cli, Command};
+    use super::*;
+    use crate::imageio::{OutputFormat, SaveOptions};
+
+    fn args(line: &str) -> DreamArgs {
+        let words = ["oneiric", "dream"].into_iter().chain(line.split_whitespace());
+        let matches = Cli::definition().try_get_matches_from(words).expect("the line is right");
+        match Cli::from_arg_matches(&matches).expect("the line is right").command {
+            Some(Command::Dream(args)) => *args,
+            other => panic!("{other:?} is no dream"),
+        }
+    }
+
+    fn preset(line: &str) -> DreamSpec {
+        args(line).override_spec(DreamSpec::preset(Preset::Vivid))
+    }
+
+    #[test]
+    fn help_tells_the_true_defaults() {
+        let (vivid, google) = (DreamSpec::preset(Preset::Vivid), DreamSpec::preset(Preset::Google2015));
+        let jitter = |spec: &DreamSpec| match spec.jitter {
+            Jitter::Random(most) => most.to_string(),
+            Jitter::Offsets(_) => "a list".into(),
+        };
+        let both = |of: &dyn Fn(&DreamSpec) -> String| match (of(&vivid), of(&google)) {
+            (vivid, google) if vivid == google => format!("[default: {vivid}]"),
+            (vivid, google) => format!("[default: {vivid}; google-2015: {google}]"),
+        };
+        let quality = SaveOptions::new(OutputFormat::Jpeg).jpeg_quality;
+        let expected = [
+            ("octaves", both(&|spec| spec.octaves.to_string())),
+            ("octave_scale", both(&|spec| spec.octave_scale.to_string())),
+            ("steps", both(&|spec| spec.steps.to_string())),
+            ("step_size", both(&|spec| spec.step_size.to_string())),
+            ("jitter", both(&jitter)),
+            ("laplacian", both(&|spec| spec.laplacian.to_string())),
+            ("l2", both(&|spec| spec.l2.to_string())),
+            ("tv", both(&|spec| spec.tv.to_string())),
+            ("size", format!("up to {}]", DreamSpec::DEFAULT_LONGEST_SIDE_PX)),
+            ("preset", format!("[default: {}]", Preset::default())),
+            ("net", format!("[default: {}]", vivid.net)),
+            ("seed", both(&|spec| spec.seed.to_string())),
+            ("quality", format!("[default: {quality}]")),
+        ];
+        let definition = Cli::definition();
+        let dream = definition.find_subcommand("dream").expect("there is a command dream");
+        let mut wrong = Vec::new();
+        for (id, expected) in expected {
+            let arg = dream.get_arguments().find(|arg| arg.get_id() == id).expect("there is such an option");
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            if !help.ends_with(&expected) {
+                wrong.push(format!("--{id}: `{help}` should end in `{expected}`"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn options_override_and_what_is_not_given_stays() {
+        assert_eq!(preset("x.png"), DreamSpec::preset(Preset::Vivid));
+        let spec = preset("x.png --steps 3 --l2 0.5 --seed 9 --jitter 0 --size 64 --keep-colors --max-memory 2G");
+        assert_eq!((spec.steps, spec.l2, spec.seed, spec.jitter), (3, 0.5, 9, Jitter::Random(0)));
+        assert_eq!((spec.size, spec.keep_colors, spec.max_memory), (Some(64), true, Some(2 << 30)));
+        assert_eq!(spec.octaves, DreamSpec::preset(Preset::Vivid).octaves);
+        let noise = preset("--from-noise --class macaw");
+        assert_eq!(noise.from_noise, Some(SizePx { width: 512, height: 512 }));
+        assert_eq!(noise.class, Some(ClassGoal { class: "macaw".into(), score: ClassScore::Logit }));
+    }
+
+    #[test]
+    fn a_new_goal_replaces_that_of_a_recipe() {
+        let class = preset("--class 3 --class-score posterior --from-noise 64");
+        let layer = args("x.png --layer a=0.5 --layer b --channels 1,3-4").override_spec(class.clone());
+        assert_eq!((layer.class, layer.from_noise), (None, None));
+        let weights = |spec: &DreamSpec| spec.layers.iter().map(|layer| layer.weight).collect::<Vec<_>>();
+        assert_eq!(weights(&preset("x.png --layer a=0.5 --layer b=-1")), [0.5, -1.0]);
+        assert_eq!((layer.layers.len(), layer.channels.as_slice()), (2, &[1, 3, 4][..]));
+        let neuron = args("x.png --neuron 7@0.25,1").override_spec(preset("x.png --layer a --channels 1"));
+        assert_eq!((neuron.layers.len(), neuron.channels.len()), (1, 0));
+        assert_eq!(neuron.neuron, Some(Neuron { channel: 7, x: 0.25, y: 1.0 }));
+        let other_net = args("--net other.safetensors --from-noise 64").override_spec(class);
+        assert_eq!((other_net.class, other_net.net.as_str()), (None, "other.safetensors"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::imageio::Limits;
 use crate::tasks::bench::BenchNet;
@@ -26,6 +26,21 @@ pub use values::Bytes;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+impl Cli {
+    /// Parses the process's arguments.
+    pub fn from_process() -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&Self::definition().try_get_matches()?)
+    }
+
+    /// All commands. A value may look like a negative number, so that it is refused as a value and not as an option.
+    pub fn definition() -> clap::Command {
+        let allow = |arg: clap::Arg| {
+            if arg.get_action().takes_values() && !arg.is_positional() { arg.allow_negative_numbers(true) } else { arg }
+        };
+        Self::command().mut_subcommands(|command| command.mut_args(allow))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,7 +83,7 @@ pub struct Common {
     pub quiet: bool,
 
     /// How many threads may work; never changes the result [default: RAYON_NUM_THREADS, or all cores]
-    #[arg(long, value_name = "NUMBER", value_parser = values::at_least_one)]
+    #[arg(long, value_name = "NUMBER", value_parser = values::threads)]
     pub threads: Option<usize>,
 
     /// How much memory may be used, such as 2G or 800M [default: what the machine has left]
@@ -138,11 +153,11 @@ pub struct BenchArgs {
     pub nets: Vec<BenchNet>,
 
     /// Sides of the square pictures to measure at, in pixels [default: 224,512]
-    #[arg(long, value_name = "PIXELS,…", value_delimiter = ',')]
+    #[arg(long, value_name = "PIXELS,…", value_delimiter = ',', value_parser = values::at_least_one)]
     pub sizes: Vec<usize>,
 
     /// How many steps are timed; the median counts [default: 7]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = values::at_least_one)]
     pub rounds: Option<usize>,
 
     /// Write the result to this file instead of stdout
@@ -156,10 +171,9 @@ pub struct BenchArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_definitions_are_sound() {
-        Cli::command().debug_assert();
+        Cli::definition().debug_assert();
     }
 }

@@ -97,6 +97,20 @@ pub fn octave_scale(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A whole number.
+pub fn whole(text: &str) -> Result<usize, String> {
+    text.trim().parse().map_err(|_| "expected a whole number of at least 0".into())
+}
+
+/// A number of threads that a machine may have.
+pub fn threads(text: &str) -> Result<usize, String> {
+    const MOST: usize = 1024;
+    at_least_one(text)
+        .ok()
+        .filter(|&threads| threads <= MOST)
+        .ok_or_else(|| format!("expected a number from 1 to {MOST}"))
+}
+
 /// A whole number of at least one.
 pub fn at_least_one(text: &str) -> Result<usize, String> {
     text.trim().parse().ok().filter(|&number| number >= 1).ok_or_else(|| "expected a whole number of at least 1".into())
@@ -148,5 +162,7 @@ mod tests {
         assert_eq!((not_negative::<f64>("0"), positive::<f32>("0").is_err()), (Ok(0.0), true));
         assert_eq!((octave_scale("1.4"), octave_scale("1").is_err()), (Ok(1.4), true));
         assert_eq!((at_least_one("1"), at_least_one("0").is_err()), (Ok(1), true));
+        assert_eq!((whole("0"), whole("-1").is_err()), (Ok(0), true));
+        assert_eq!((threads("2"), threads("0").is_err(), threads("1000000").is_err()), (Ok(2), true, true));
     }
 }

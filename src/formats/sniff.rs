@@ -31,7 +31,7 @@ impl FileKind {
     /// The formats of which nets are read, in words.
     pub const READABLE: &'static str = "Oneiric's own nets (.safetensors)";
 
-    /// `prefix` is the file's start, up to [`PREFIX_BYTES`]; `path` is only asked for its extension.
+    /// `prefix` is the file's start, up to `PREFIX_BYTES`; `path` is only asked for its extension.
     pub fn of(prefix: &[u8], path: &Path) -> Self {
         const SIGNATURES: [(usize, &[u8], FileKind); 14] = [
             (0, b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", FileKind::PyTorchLegacy),

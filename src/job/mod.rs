@@ -1,6 +1,6 @@
 //! The run loop that every long task shares: steps, progress, previews, pause, cancel, panics.
 //!
-//! A task is a [`Job`]: an object that does a little more work at every [`Job::step`]. [`drive`] steps it to its end on
+//! A task is a [`Job`]: an object that does a little more work at every [`Job::step`]. [`drive()`] steps it to its end on
 //! the calling thread, [`spawn`] does so on a thread of its own and returns the [`Handle`] by which the command line or
 //! the desktop follows it. What is only worth having fresh (progress, preview) lies in slots that hold the latest value;
 //! what must not be lost (warnings, intermediate results) comes through a bounded channel.

@@ -71,7 +71,7 @@ pub(super) use for_active_level;
 ///
 /// `accumulate(sums, c, at)` adds the terms of channels `c..c + sums.len()` of one pixel; the element of channel `c`
 /// is number `at` of NHWC data. Partial sums of
-/// [`SUM_PIXELS`] pixels are added up in `f64`.
+/// `SUM_PIXELS` pixels are added up in `f64`.
 pub fn add_channel_sums<F: Scalar>(
     pixels: usize,
     sums: &mut [F],

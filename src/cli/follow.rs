@@ -38,7 +38,8 @@ where
     interrupts.cancel_with(&control);
     let mut kept = Ok(());
     let mut told_to_stop = false;
-    loop {
+    let mut ended = false;
+    while !ended {
         match handle.wait(REDRAW_EVERY) {
             Wait::Event(Event::Warning(sentence)) => reporter.note(&sentence),
             Wait::Event(Event::Intermediate(output)) if kept.is_ok() => {
@@ -48,7 +49,7 @@ where
                 }
             }
             Wait::Event(Event::Intermediate(_)) | Wait::Quiet => {}
-            Wait::Ended => break,
+            Wait::Ended => ended = true,
         }
         if interrupts.requested() && !told_to_stop {
             reporter.note("finishing this step, then saving; Ctrl-C again quits at once");

@@ -39,9 +39,15 @@ fn refuse(error: &clap::Error) -> Exit {
         let _ = error.print();
         return Exit::Done;
     }
-    let text = error.to_string();
-    complain(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+    complain(&one_sentence(&error.to_string()));
     Exit::BadInput
+}
+
+/// What the parser of arguments says is wrong, and its tips, on one line; not the usage that it goes on with.
+fn one_sentence(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    said.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect::<Vec<_>>().join(" ")
 }
 
 fn run(command: &Command) -> Result<Exit, Failure> {

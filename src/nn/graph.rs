@@ -78,7 +78,7 @@ pub enum GraphError {
     BadInput { node: String, input: usize },
     #[error("node `{node}` needs the parameter `{param}`, which is missing")]
     MissingParam { node: String, param: String },
-    #[error("parameter `{param}` has {got} values, but its shape {shape:?} holds {expected}")]
+    #[error("parameter `{param}` has {got} values, but its shape {} holds {expected}", brief(.shape))]
     ParamLength { param: String, shape: Vec<usize>, expected: usize, got: usize },
     #[error("the net must have exactly one input, as its first node")]
     NoSingleInput,
@@ -88,6 +88,13 @@ pub enum GraphError {
     InputChannels { expected: usize, got: usize },
     #[error("there is no layer `{name}`; the nearest names are {}", .nearest.join(", "))]
     UnknownLayer { name: String, nearest: Vec<String> },
+}
+
+/// The first dimensions of a shape that a file may have made up.
+fn brief(shape: &[usize]) -> String {
+    const SHOWN: usize = 8;
+    let dims: Vec<String> = shape.iter().take(SHOWN).map(usize::to_string).collect();
+    format!("{}{}", dims.join("×"), if shape.len() > SHOWN { "×…" } else { "" })
 }
 
 impl Graph {

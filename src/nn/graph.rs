@@ -82,6 +82,8 @@ pub enum GraphError {
     ParamLength { param: String, shape: Vec<usize>, expected: usize, got: usize },
     #[error("the net must have exactly one input, as its first node")]
     NoSingleInput,
+    #[error("the net's own input size, {0}, is empty or larger than any machine can hold")]
+    InputSize(Shape),
     #[error("preprocessing has {got} {what}, but the net's input has {channels} channels")]
     Preprocess { what: &'static str, got: usize, channels: usize },
     #[error("the net takes pictures of {expected} channels, not {got}")]
@@ -118,7 +120,11 @@ impl Graph {
                 return Err(GraphError::Preprocess { what, got, channels });
             }
         }
-        graph.shapes(&graph.native_input_shape(1))?;
+        let native = graph.native_input_shape(1);
+        if Shape::new(native.dims()).is_none_or(|shape| shape.len() == 0) {
+            return Err(GraphError::InputSize(native));
+        }
+        graph.shapes(&native)?;
         Ok(graph)
     }
 
@@ -334,5 +340,83 @@ impl GraphBuilder {
 
     pub fn finish(self, name: &str, preprocess: Preprocess, labels: Vec<String>) -> Result<Graph, GraphError> {
         Graph::new(name, self.nodes, self.params, preprocess, labels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::ops::activation::Activation;
+    use crate::nn::ops::conv::Conv2d;
+    use crate::nn::ops::reshape::Reshape;
+    use crate::nn::ops::softmax::Softmax;
+    use crate::nn::ops::window::Window;
+
+    const RELU: Op = Op::Activation(Activation::Relu);
+
+    fn preprocess() -> Preprocess {
+        Preprocess { order: ChannelOrder::Rgb, mean: vec![0.0; 3], scale: vec![1.0; 3] }
+    }
+
+    fn finish(builder: GraphBuilder) -> Result<Graph, GraphError> {
+        builder.finish("net", preprocess(), Vec::new())
+    }
+
+    /// conv → relu → flatten → softmax on 3×4×4 pictures.
+    fn sketch() -> GraphBuilder {
+        let mut net = GraphBuilder::new("data", 3, [4, 4]);
+        net.param("conv.weight", &[2, 3, 3, 3], vec![0.5; 54]);
+        let conv = Op::Conv2d(Conv2d { window: Window::square(3, 1), groups: 1 });
+        let conv = net.add("conv", conv, &[GraphBuilder::INPUT], &["conv.weight"]);
+        let relu = net.add("conv/relu", RELU, &[conv], &[]);
+        let flat = net.add("scores", Op::Reshape(Reshape::flatten()), &[relu], &[]);
+        net.add("probabilities", Op::Softmax(Softmax {}), &[flat], &[]);
+        net
+    }
+
+    #[test]
+    fn a_checked_graph_knows_its_shapes_and_its_scores() {
+        let graph = finish(sketch()).unwrap();
+        let shapes = graph.shapes(&graph.native_input_shape(2)).unwrap();
+        let shapes: Vec<String> = shapes.iter().map(Shape::to_string).collect();
+        assert_eq!(shapes, ["2×3×4×4", "2×2×2×2", "2×2×2×2", "2×8", "2×8"]);
+        assert_eq!(graph.node(graph.logits()).name, "scores");
+        assert_eq!(graph.needed_for(&[2]), [true, true, true, false, false]);
+        let some = graph.shapes_for(&Shape::maps(1, 3, 9, 9), &[1]).unwrap();
+        assert!(some[1] == Some(Shape::maps(1, 2, 7, 7)) && some[2].is_none());
+        assert!(matches!(
+            graph.shapes(&Shape::maps(1, 1, 4, 4)),
+            Err(GraphError::InputChannels { expected: 3, got: 1 })
+        ));
+    }
+
+    #[test]
+    fn an_unknown_layer_is_told_with_the_nearest_names() {
+        let error = finish(sketch()).unwrap().find("conv/rleu").unwrap_err().to_string();
+        assert!(error.contains("`conv/rleu`") && error.contains("conv/relu, conv"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        type Spoil = fn(&mut GraphBuilder);
+        let cases: [(&str, Spoil); 7] = [
+            ("two nodes are named `conv`", |net| _ = net.add("conv", RELU, &[1], &[])),
+            ("node `early` takes input number 9", |net| _ = net.add("early", RELU, &[9], &[])),
+            ("node `bare` needs the parameter `w`", |net| _ = net.add("bare", RELU, &[1], &["w"])),
+            ("parameter `w` has 1 values, but its shape 2×3 holds 6", |net| net.param("w", &[2, 3], vec![0.0])),
+            ("exactly one input", |net| _ = net.add("more", Op::Input(Input { channels: 3, size: [4, 4] }), &[], &[])),
+            ("node `deep` a window of 3 pixels", |net| {
+                let conv = Op::Conv2d(Conv2d { window: Window::square(3, 1), groups: 1 });
+                net.param("w", &[1, 2, 3, 3], vec![0.0; 18]);
+                net.add("deep", conv, &[2], &["w"]);
+            }),
+            ("input size, 1×3×0×4, is empty", |net| *net = GraphBuilder::new("data", 3, [0, 4])),
+        ];
+        for (expected, spoil) in cases {
+            let mut net = sketch();
+            spoil(&mut net);
+            let error = finish(net).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error} should say: {expected}");
+        }
     }
 }

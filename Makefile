@@ -17,7 +17,7 @@ CARGO_FLAGS ?=
 BUILD_FLAGS := --locked $(FEATURES) $(CARGO_FLAGS)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 ONEIRIC := $(TARGET_DIR)/release/oneiric
-PHOTO ?= assets/china.jpg
+PHOTO ?= assets/flower.jpg
 
 .NOTPARALLEL:
 

@@ -15,7 +15,7 @@ type LayerChoice = (&'static str, Preset, &'static [(&'static str, f32)]);
 /// Chosen by looking at pictures. A net is looked up by its graph's name.
 const LAYERS: &[LayerChoice] = &[
     (DEFAULT_NET, Preset::Vivid, &[("block10", 0.5), ("block11", 1.0)]),
-    (DEFAULT_NET, Preset::Google2015, &[("block9", 1.0)]),
+    (DEFAULT_NET, Preset::Google2015, &[("block10", 1.0)]),
     // As torchvision names it, and as Caffe does.
     ("googlenet", Preset::Vivid, &[("inception4c", 1.0)]),
     ("googlenet", Preset::Google2015, &[("inception4c", 1.0)]),

@@ -498,8 +498,12 @@ impl Builder<'_> {
         let input = unit.inputs[0];
         let ((target, last), first) = self.contribute(input, moment);
         let add = (!first).then_some(target);
-        let task = Task::ConvBackward { source, target, add, ending: self.ending(input, last) };
-        self.backward.push(Step { unit: index, task });
+        let gates = conv.conv.gates_inputs();
+        let ending = self.ending(input, last && gates);
+        self.backward.push(Step { unit: index, task: Task::ConvBackward { source, target, add, ending } });
+        if last && !gates {
+            self.gate(index, input, target);
+        }
         if let Some((residual, place)) = gate_later {
             self.gate(index, residual, place);
         }

@@ -240,7 +240,12 @@ fn what_must_not_be_fused_is_not() {
     let up = net.add_with(up, &[scaled], &[(&[24, 10, 4, 4], -0.2, 0.2), (&[10], -0.2, 0.2)]);
     let up = net.add_with(Op::Scale(Scale {}), &[up], &[(&[10], 0.5, 1.5)]);
     let last = net.add(RELU, &[up]);
+    // Groups of few channels behind an activation whose mask bits they do not align with.
+    let masked = net.conv(0, [3, 24], 1, Window::square(1, 1));
+    let masked = net.add(RELU, &[masked]);
+    let few = net.conv(masked, [24, 48], 6, Window::square(3, 1));
     let graph = net.finish();
+    check(graph.clone(), &[few], Shape::maps(1, 3, 6, 7));
     check(graph.clone(), &[last], Shape::maps(1, 3, 12, 14));
     check(graph.clone(), &[conv, square, last], Shape::maps(2, 3, 9, 8));
     check(graph, &[gate], Shape::maps(1, 3, 9, 9));

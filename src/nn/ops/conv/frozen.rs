@@ -87,9 +87,15 @@ impl FrozenConv {
         }
     }
 
-    /// Whether 16-channel groups of the output never straddle two channel groups, so that mask bits can be kept.
+    /// Whether 16 channels of mask bits of the output never straddle two channel groups, so that they can be written.
     pub fn fuses_activations(spec: &Spec) -> bool {
         is_depthwise(spec) || spec.groups == 1 || (spec.out_channels / spec.groups).is_multiple_of(LANES)
+    }
+
+    /// Whether the same holds for the input, so that its gradient can be gated as it is written.
+    pub fn gates_inputs(&self) -> bool {
+        let by_groups = |groups: usize| groups == 1 || (self.in_channels / groups).is_multiple_of(LANES);
+        matches!(self.forward, Packed::Depthwise(_)) || by_groups(self.groups)
     }
 
     /// The lattices for the window's axes (those of the convolution whose adjoint this is, if transposed).

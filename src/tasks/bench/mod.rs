@@ -195,6 +195,40 @@ mod tests {
         }
     }
 
+    /// Against PyTorch 2.15's `torch.utils.flop_counter.FlopCounterMode` around the step of `tests/benches/torch_step.py`
+    /// at 64 pixels.
+    #[test]
+    fn operations_agree_with_pytorchs_count() {
+        let counted = [
+            (BenchNet::Lite0, 68_725_760),
+            (BenchNet::GoogLeNet, 363_872_256),
+            (BenchNet::Vgg16, 4_709_154_816),
+            (BenchNet::ResNet50, 1_070_333_952),
+            (BenchNet::SqueezeNet, 67_906_304),
+        ];
+        let flop_of = |net: BenchNet| {
+            let graph = net.build().unwrap();
+            step_flop(&graph, &Shape::maps(1, 3, 64, 64), graph.find(net.target()).unwrap()).unwrap()
+        };
+        assert_eq!(counted.map(|(net, _)| (net, flop_of(net))), counted);
+    }
+
+    #[test]
+    fn every_net_is_measured_at_every_size_in_order() {
+        let nets = vec![BenchNet::SqueezeNet, BenchNet::Lite0];
+        let spec = BenchSpec { nets, sizes_px: vec![48, 32], rounds: 2 };
+        let mut measurements = Vec::new();
+        run(&spec, &mut |measurement| measurements.push(measurement.clone())).unwrap();
+        let order: Vec<(BenchNet, usize)> = measurements.iter().map(|m| (m.net, m.size_px)).collect();
+        let [first, second] = [BenchNet::SqueezeNet, BenchNet::Lite0];
+        assert_eq!(order, [(first, 48), (first, 32), (second, 48), (second, 32)]);
+        for measurement in measurements {
+            let Measurement { median_ms, min_ms, gflops, peak_mb, rounds, .. } = measurement.clone();
+            let sane = 0.0 < min_ms && min_ms <= median_ms && gflops >= 0.0 && rounds == 2;
+            assert!(sane && peak_mb.is_none_or(|peak_mb| peak_mb > 1.0), "{measurement:?}");
+        }
+    }
+
     #[test]
     fn a_measurement_is_one_line_of_json() {
         let measurement = Measurement {

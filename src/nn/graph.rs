@@ -82,8 +82,8 @@ pub enum GraphError {
     ParamLength { param: String, shape: Vec<usize>, expected: usize, got: usize },
     #[error("the net must have exactly one input, as its first node")]
     NoSingleInput,
-    #[error("the net's own input size, {0}, is empty or larger than any machine can hold")]
-    InputSize(Shape),
+    #[error("node `{node}` takes pictures of {size}, which is empty or larger than any machine can hold")]
+    InputSize { node: String, size: Shape },
     #[error("preprocessing has {got} {what}, but the net's input has {channels} channels")]
     Preprocess { what: &'static str, got: usize, channels: usize },
     #[error("the net takes pictures of {expected} channels, not {got}")]
@@ -122,7 +122,7 @@ impl Graph {
         }
         let native = graph.native_input_shape(1);
         if Shape::new(native.dims()).is_none_or(|shape| shape.len() == 0) {
-            return Err(GraphError::InputSize(native));
+            return Err(GraphError::InputSize { node: graph.nodes[0].name.clone(), size: native });
         }
         graph.shapes(&native)?;
         Ok(graph)
@@ -410,7 +410,7 @@ mod tests {
                 net.param("w", &[1, 2, 3, 3], vec![0.0; 18]);
                 net.add("deep", conv, &[2], &["w"]);
             }),
-            ("input size, 1×3×0×4, is empty", |net| *net = GraphBuilder::new("data", 3, [0, 4])),
+            ("`data` takes pictures of 1×3×0×4, which is empty", |net| *net = GraphBuilder::new("data", 3, [0, 4])),
         ];
         for (expected, spoil) in cases {
             let mut net = sketch();

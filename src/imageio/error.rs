@@ -39,10 +39,16 @@ pub enum ImageError {
     )]
     TooLarge { path: PathBuf, width_px: usize, height_px: usize, max_pixels: u64 },
     #[error(
-        "{path} would take {} MiB of memory to read and at most {} MiB are allowed; make it smaller",
-        needed_bytes.div_ceil(1 << 20), max_alloc_bytes >> 20
+        "{path} would take {} MiB of memory to read and at most {} MiB are allowed; make it smaller{}",
+        needed_bytes.div_ceil(1 << 20), max_alloc_bytes >> 20, would_fit(.fitting_px)
     )]
-    TooMuchMemory { path: PathBuf, needed_bytes: u64, max_alloc_bytes: u64 },
+    TooMuchMemory {
+        path: PathBuf,
+        needed_bytes: u64,
+        max_alloc_bytes: u64,
+        /// `[width, height]` that could be read, where the picture's own size is known.
+        fitting_px: Option<[usize; 2]>,
+    },
     #[error("the recipe inside {path} cannot be read ({reason})")]
     BadRecipe { path: PathBuf, reason: String },
 
@@ -125,4 +131,8 @@ impl From<io::Error> for Fault {
             _ => Self::Io(error),
         }
     }
+}
+
+fn would_fit(fitting_px: &Option<[usize; 2]>) -> String {
+    fitting_px.map_or(String::new(), |[width, height]| format!(": {width}×{height} would fit"))
 }

@@ -113,7 +113,7 @@ pub fn load(path: &Path, limits: &Limits) -> Result<Loaded, ImageError> {
     let fail = |fault, probe: Option<&Probe>| explain(path, format, fault, probe.map(|probe| (probe, limits)));
     if file_bytes > limits.max_alloc_bytes {
         let (path, max_alloc_bytes) = (path.to_path_buf(), limits.max_alloc_bytes);
-        return Err(ImageError::TooMuchMemory { path, needed_bytes: file_bytes, max_alloc_bytes });
+        return Err(ImageError::TooMuchMemory { path, needed_bytes: file_bytes, max_alloc_bytes, fitting_px: None });
     }
     let header = header(format, &mut reader).map_err(|fault| fail(fault, None))?;
     let probe = checked(path, format, &header, file_bytes)?;
@@ -215,9 +215,17 @@ fn check_limits(path: &Path, probe: &Probe, limits: &Limits) -> Result<(), Image
         return Err(ImageError::TooLarge { path, width_px, height_px, max_pixels });
     }
     if needed_bytes > max_alloc_bytes || usize::try_from(needed_bytes).is_err() {
-        return Err(ImageError::TooMuchMemory { path, needed_bytes, max_alloc_bytes });
+        let fitting_px = fitting_px(probe, max_alloc_bytes);
+        return Err(ImageError::TooMuchMemory { path, needed_bytes, max_alloc_bytes, fitting_px });
     }
     Ok(())
+}
+
+/// `[width, height]` of a smaller picture of its kind that could be read.
+fn fitting_px(probe: &Probe, max_alloc_bytes: u64) -> Option<[usize; 2]> {
+    let factor = (max_alloc_bytes as f64 / probe.bytes_to_load as f64).sqrt();
+    let size = [probe.width_px, probe.height_px].map(|px| (px as f64 * factor) as usize);
+    size.iter().all(|&px| px > 0).then_some(size)
 }
 
 /// Names the file in what a decoder says.
@@ -233,6 +241,7 @@ fn explain(path: &Path, format: PictureFormat, fault: Fault, under: Option<(&Pro
             path: path_buf,
             needed_bytes: probe.bytes_to_load.max(limits.max_alloc_bytes.saturating_add(1)),
             max_alloc_bytes: limits.max_alloc_bytes,
+            fitting_px: None,
         },
         (Fault::OverLimit, None) => {
             ImageError::Damaged { path: path_buf, format, reason: "its header is too long".to_owned() }

@@ -75,7 +75,7 @@ impl<F: Scalar> Kernel<F> for Dropout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::ops::check::{Tensor, assert_close, gradient_check, run_forward};
+    use crate::nn::ops::check::{Tensor, assert_close, gradient_check, run_backward, run_forward};
 
     const OP: Dropout = Dropout { rate: 0.3 };
 
@@ -134,5 +134,34 @@ mod tests {
             assert!(matches!(result, Err(OpError::Attribute { name: "rate", .. })), "{rate}");
         }
         assert!(matches!(OP.output_shape(&[&shape], &[&[1]]), Err(OpError::Params { got: 1, .. })));
+    }
+
+    /// Literals of `tests/refs/ops_dropout.py` (torch 2.15.0), whose pass happened to keep every value. Which values are
+    /// dropped is each program's own affair; what becomes of the others is not.
+    #[test]
+    fn kept_values_and_their_gradients_are_pytorchs() {
+        let op = Dropout { rate: 0.2 };
+        let x = [0.5, -1.0, 2.0, 3.5, -0.25, 1.5, 4.0, -2.0];
+        let d_y = [1.0, 2.0, -3.0, 0.5, 4.0, -1.0, 0.25, 8.0];
+        let y = [0.625, -1.25, 2.5, 4.375, -0.3125, 1.875, 5.0, -2.5];
+        let d_x = [1.25, 2.5, -3.75, 0.625, 5.0, -1.25, 0.3125, 10.0];
+        let input = [Tensor::<f64>::new(&[1, 8], x.to_vec())];
+        let (mut kept, mut dropped) = (0, 0);
+        for step in 0..20 {
+            let run = training(1, step, 0);
+            let ran = run_forward(&op, &input, &[], run);
+            let gradients = run_backward(&op, &input, &[], &ran, &d_y, run);
+            let keeps: Vec<bool> = ran.output.data.iter().map(|y| *y != 0.0).collect();
+            let only_kept = |values: [f64; 8]| -> Vec<f64> {
+                values.iter().zip(&keeps).map(|(value, keep)| if *keep { *value } else { 0.0 }).collect()
+            };
+            assert_close("output", &ran.output.data, &only_kept(y), 1e-7, 0.0);
+            assert_close("gradient", &gradients.inputs[0], &only_kept(d_x), 1e-7, 0.0);
+            kept += keeps.iter().filter(|keep| **keep).count();
+            dropped += keeps.iter().filter(|keep| !**keep).count();
+        }
+        assert!(kept > 0 && dropped > 0, "{kept} kept, {dropped} dropped");
+        let evaluated = run_forward(&op, &input, &[], Run::default()).output.data;
+        assert_eq!(evaluated, x, "dropout is the identity once training is over");
     }
 }

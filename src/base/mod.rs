@@ -5,3 +5,4 @@ pub mod parallel;
 pub mod rng;
 pub mod simd;
 pub mod tensor;
+pub mod text;

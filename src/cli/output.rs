@@ -131,19 +131,6 @@ pub fn with_unit(number: u64) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
-/// Seconds as people say them: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 05 min`.
-pub fn duration(seconds: f64) -> String {
-    if seconds < 10.0 {
-        return format!("{seconds:.1} s");
-    }
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
 /// Lays out rows in columns: the first columns left-aligned, the rest right-aligned.
 pub fn table(rows: &[Vec<String>], left_aligned: usize) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -174,14 +161,6 @@ mod tests {
             (with_commas(0), with_commas(999), with_commas(4_652_008)),
             ("0".into(), "999".into(), "4,652,008".into())
         );
-    }
-
-    #[test]
-    fn durations_read_well() {
-        let cases = [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 05 min")];
-        for (seconds, text) in cases {
-            assert_eq!(duration(seconds), text, "{seconds}");
-        }
     }
 
     #[test]

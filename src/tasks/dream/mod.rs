@@ -3,6 +3,7 @@
 //! A [`DreamSpec`] says everything; a [`Dreamer`] checks it against a net; a [`DreamJob`] dreams one photo; the
 //! [`Recipe`] inside the picture repeats it.
 
+mod channels;
 mod check;
 mod dreamer;
 mod error;
@@ -15,6 +16,7 @@ mod recipe;
 mod sizes;
 mod spec;
 
+pub use channels::Channels;
 pub use dreamer::Dreamer;
 pub use error::DreamError;
 pub use job::{Dream, DreamJob};

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod catalogue;
 pub mod classify;
+pub mod destination;
 pub mod dream;
 mod error;
 pub mod inspect;

@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod classify;
 pub mod dream;
 mod error;
+pub mod home;
 pub mod inspect;
 
 pub use error::TaskError;

@@ -14,6 +14,7 @@ mod presets;
 mod recipe;
 mod sizes;
 mod spec;
+mod user_presets;
 
 pub use dreamer::Dreamer;
 pub use error::DreamError;
@@ -22,6 +23,7 @@ pub use photo::Photo;
 pub use presets::DEFAULT_NET;
 pub use recipe::{Recipe, SourcePhoto};
 pub use spec::{ClassGoal, ClassScore, DreamSpec, LayerWeight, Neuron, OctaveFilter, ParseError, Preset, SizePx};
+pub use user_presets::{PresetError, PresetShelf, UserPreset};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
-//! The ground floor: tensors, BLAS, threads, random streams. Knows nothing of nets or pictures.
+//! The ground floor: tensors, BLAS, threads, random streams, whole files. Knows nothing of nets or pictures.
 
+pub mod atomic;
 pub mod blas;
 pub mod parallel;
 pub mod rng;

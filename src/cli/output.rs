@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::failure::Failure;
+use crate::base::atomic;
 
 /// Takes a command's results.
 pub struct Report {
@@ -72,7 +73,7 @@ impl Report {
     pub fn finish(self) -> Result<(), Failure> {
         match self.target {
             Target::Stdout => Ok(()),
-            Target::File { path, text } => write_atomically(&path, &text)
+            Target::File { path, text } => atomic::write(&path, &text)
                 .with_context(|| format!("cannot write {}", path.display()))
                 .map_err(Failure::Input),
         }
@@ -84,14 +85,6 @@ fn stdout_failure(error: io::Error) -> Failure {
         return Failure::NobodyReads;
     }
     Failure::running(anyhow::Error::new(error).context("cannot write to the standard output"))
-}
-
-fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 /// `1234567` as `1,234,567`.

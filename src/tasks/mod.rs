@@ -6,6 +6,7 @@ pub mod classify;
 pub mod destination;
 pub mod dream;
 mod error;
+pub mod home;
 pub mod inspect;
 
 pub use error::TaskError;

@@ -15,6 +15,7 @@ mod presets;
 mod recipe;
 mod sizes;
 mod spec;
+mod user_presets;
 
 pub use channels::Channels;
 pub use dreamer::Dreamer;
@@ -24,6 +25,7 @@ pub use photo::Photo;
 pub use presets::DEFAULT_NET;
 pub use recipe::{Recipe, SourcePhoto};
 pub use spec::{ClassGoal, ClassScore, DreamSpec, LayerWeight, Neuron, OctaveFilter, ParseError, Preset, SizePx};
+pub use user_presets::{PresetError, PresetShelf, UserPreset};
 
 #[cfg(test)]
 mod tests;

@@ -6,5 +6,6 @@ pub mod classify;
 pub mod dream;
 mod error;
 pub mod inspect;
+pub mod look;
 
 pub use error::TaskError;

@@ -12,7 +12,7 @@ mod memory;
 mod photo;
 mod presets;
 mod recipe;
-mod sizes;
+pub(in crate::tasks) mod sizes;
 mod spec;
 
 pub use dreamer::Dreamer;

@@ -8,5 +8,6 @@ pub mod dream;
 mod error;
 pub mod home;
 pub mod inspect;
+pub mod look;
 
 pub use error::TaskError;

@@ -13,7 +13,7 @@ mod memory;
 mod photo;
 mod presets;
 mod recipe;
-mod sizes;
+pub(in crate::tasks) mod sizes;
 mod spec;
 mod user_presets;
 

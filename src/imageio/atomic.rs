@@ -30,29 +30,66 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
 }
 
 fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ImageError> {
+    let mut draft = Draft::new(path)?;
+    fill(draft.temporary.as_file_mut()).map_err(|error| ImageError::writing(path, error))?;
+    draft.commit()
+}
+
+/// A file that is being written beside the one that it will replace. Dropped before [`Draft::commit`] it is removed, and
+/// the file that was there is untouched.
+pub(super) struct Draft<'a> {
+    path: &'a Path,
+    target: PathBuf,
+    temporary: NamedTempFile,
+}
+
+impl<'a> Draft<'a> {
+    /// An empty file that may become `path`. Makes its folder where it is missing.
+    pub(super) fn new(path: &'a Path) -> Result<Self, ImageError> {
+        let target = real_target(path)?;
+        let folder = folder_of(&target);
+        let temporary = fs::create_dir_all(folder).and_then(|()| temporary_in(folder));
+        match temporary {
+            Ok(temporary) => Ok(Self { path, target, temporary }),
+            Err(error) => Err(match error.kind() {
+                // `create_dir_all` says so of a file in the place of a folder.
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: folder.to_path_buf() }
+                }
+                _ => ImageError::writing(path, error),
+            }),
+        }
+    }
+
+    pub(super) fn file(&self) -> &fs::File {
+        self.temporary.as_file()
+    }
+
+    /// Puts what has been written to disk, then under its name.
+    pub(super) fn commit(self) -> Result<(), ImageError> {
+        let Self { path, target, temporary } = self;
+        let committed = (|| {
+            if let Ok(old) = fs::metadata(&target) {
+                temporary.as_file().set_permissions(old.permissions())?;
+            }
+            temporary.as_file().sync_all()?;
+            temporary.persist(&target).map_err(|error| error.error)
+        })();
+        committed.map_err(|error| ImageError::writing(path, error))?;
+        // The new name lasts through a power cut once the folder is on disk too; not every system can do it.
+        #[cfg(unix)]
+        let _ = fs::File::open(folder_of(&target)).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+}
+
+/// A file without a name for what is needed until `path` is written, in the folder of `path`: there is room for pictures
+/// there, while the system's folder for temporary files may lie in memory.
+pub(super) fn scratch_beside(path: &Path) -> Result<fs::File, ImageError> {
     let target = real_target(path)?;
     let folder = folder_of(&target);
-    let written = fs::create_dir_all(folder).and_then(|()| {
-        let mut temporary = temporary_in(folder)?;
-        fill(temporary.as_file_mut())?;
-        if let Ok(old) = fs::metadata(&target) {
-            temporary.as_file().set_permissions(old.permissions())?;
-        }
-        temporary.as_file().sync_all()?;
-        temporary.persist(&target).map_err(|error| error.error)?;
-        Ok(())
-    });
-    written.map_err(|error| match error.kind() {
-        // `create_dir_all` says so of a file in the place of a folder.
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-            ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: folder.to_path_buf() }
-        }
-        _ => ImageError::writing(path, error),
-    })?;
-    // The new name lasts through a power cut once the folder is on disk too; not every system can do it.
-    #[cfg(unix)]
-    let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
-    Ok(())
+    let file = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    file.map_err(|error| ImageError::writing(path, error))
 }
 
 /// The file that will be replaced: `path`, or what it links to. Refuses what is not a file that may be written.

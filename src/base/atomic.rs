@@ -23,11 +23,60 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As for [`write`], and those of `fill`.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let target = real_target(path)?;
-    let temporary = filled(&target, fill)?;
-    temporary.persist(&target).map_err(|error| error.error)?;
-    sync_folder_of(&target);
-    Ok(())
+    let mut draft = Draft::new(path)?;
+    fill(draft.file_mut())?;
+    draft.commit()
+}
+
+/// A file that is being written beside the one that it will replace. Dropped before [`Draft::commit`] it is removed, and
+/// the file that was there is untouched.
+#[derive(Debug)]
+pub struct Draft {
+    target: PathBuf,
+    temporary: NamedTempFile,
+}
+
+impl Draft {
+    /// An empty file that may become `path`. Makes its folder where it is missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written, and when what is at `path` is no regular file.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let target = real_target(path)?;
+        let folder = folder_of(&target);
+        fs::create_dir_all(folder)?;
+        let temporary = temporary_in(folder)?;
+        Ok(Self { target, temporary })
+    }
+
+    pub fn file(&self) -> &fs::File {
+        self.temporary.as_file()
+    }
+
+    pub fn file_mut(&mut self) -> &mut fs::File {
+        self.temporary.as_file_mut()
+    }
+
+    /// Puts what has been written to disk, then under its name.
+    ///
+    /// # Errors
+    /// When the disk is full, or the file cannot be replaced.
+    pub fn commit(self) -> io::Result<()> {
+        let (target, temporary) = self.on_disk()?;
+        temporary.persist(&target).map_err(|error| error.error)?;
+        sync_folder_of(&target);
+        Ok(())
+    }
+
+    /// What was written, safe on disk and with the permissions of what it will replace.
+    fn on_disk(self) -> io::Result<(PathBuf, NamedTempFile)> {
+        let Self { target, temporary } = self;
+        if let Ok(existing) = fs::metadata(&target) {
+            temporary.as_file().set_permissions(existing.permissions())?;
+        }
+        temporary.as_file().sync_all()?;
+        Ok((target, temporary))
+    }
 }
 
 /// Writes `bytes` to `path` and keeps the file that was there as [`old_of`] it, in place of an older one.
@@ -38,8 +87,9 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<(
 /// # Errors
 /// As for [`write`]; the file that was there is then at `path` still.
 pub fn replace_keeping_old(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let target = real_target(path)?;
-    let temporary = filled(&target, |file| file.write_all(bytes))?;
+    let mut draft = Draft::new(path)?;
+    draft.file_mut().write_all(bytes)?;
+    let (target, temporary) = draft.on_disk()?;
     let old = old_of(&target);
     let had_predecessor = match fs::rename(&target, &old) {
         Ok(()) => true,
@@ -98,19 +148,6 @@ fn real_target(path: &Path) -> io::Result<PathBuf> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_path_buf()),
         Err(error) => Err(error),
     }
-}
-
-/// A temporary file beside `target` with what `fill` writes and the permissions of `target`, safe on disk.
-fn filled(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<NamedTempFile> {
-    let folder = folder_of(target);
-    fs::create_dir_all(folder)?;
-    let mut temporary = temporary_in(folder)?;
-    fill(temporary.as_file_mut())?;
-    if let Ok(existing) = fs::metadata(target) {
-        temporary.as_file().set_permissions(existing.permissions())?;
-    }
-    temporary.as_file().sync_all()?;
-    Ok(temporary)
 }
 
 /// A new name lasts through a power cut once its folder is on disk too; not every system can do it.

@@ -29,14 +29,47 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
 }
 
 fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ImageError> {
+    let mut draft = Draft::new(path)?;
+    fill(draft.draft.file_mut()).map_err(|error| ImageError::writing(path, error))?;
+    draft.commit()
+}
+
+/// As [`atomic::Draft`], with errors that name the picture.
+pub(super) struct Draft<'a> {
+    path: &'a Path,
+    draft: atomic::Draft,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(path: &'a Path) -> Result<Self, ImageError> {
+        let target = real_target(path)?;
+        let draft = atomic::Draft::new(&target).map_err(|error| match error.kind() {
+            // Making folders fails so where a file is in the place of one.
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: folder_of(&target).to_path_buf() }
+            }
+            _ => ImageError::writing(path, error),
+        })?;
+        Ok(Self { path, draft })
+    }
+
+    pub(super) fn file(&self) -> &fs::File {
+        self.draft.file()
+    }
+
+    /// Puts what has been written to disk, then under its name.
+    pub(super) fn commit(self) -> Result<(), ImageError> {
+        self.draft.commit().map_err(|error| ImageError::writing(self.path, error))
+    }
+}
+
+/// A file without a name for what is needed until `path` is written, in the folder of `path`: there is room for pictures
+/// there, while the system's folder for temporary files may lie in memory.
+pub(super) fn scratch_beside(path: &Path) -> Result<fs::File, ImageError> {
     let target = real_target(path)?;
-    atomic::write_with(&target, fill).map_err(|error| match error.kind() {
-        // Making folders fails so where a file is in the place of one.
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-            ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: folder_of(&target).to_path_buf() }
-        }
-        _ => ImageError::writing(path, error),
-    })
+    let folder = folder_of(&target);
+    let file = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    file.map_err(|error| ImageError::writing(path, error))
 }
 
 /// The file that will be replaced: `path`, or what it links to. Refuses what is not a file that may be written.

@@ -27,6 +27,30 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Three significant digits and a unit: `4.65 M`, `385 M`, `1.20 G`.
+pub fn with_unit(number: u64) -> String {
+    let mut value = number as f64;
+    let mut unit = "";
+    for larger in ["k", "M", "G", "T", "P"] {
+        // What would be shown as 1000 belongs to the next unit.
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, larger);
+    }
+    if unit.is_empty() {
+        return number.to_string();
+    }
+    let decimals = if value < 9.995 {
+        2
+    } else if value < 99.95 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +73,15 @@ mod tests {
         let cases = [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 05 min")];
         for (seconds, text) in cases {
             assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        let cases = [(0, "0"), (999, "999"), (1000, "1.00 k"), (4_652_008, "4.65 M"), (99_960_000, "100 M")];
+        let more = [(385_000_000, "385 M"), (999_600_000, "1.00 G"), (15_470_000_000, "15.5 G")];
+        for (number, text) in cases.into_iter().chain(more) {
+            assert_eq!(with_unit(number), text, "{number}");
         }
     }
 }

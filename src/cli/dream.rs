@@ -25,8 +25,11 @@ struct Plan {
     /// What the dreams start from.
     starts: Vec<Start>,
     destination: Destination,
-    /// A recipe that is repeated as it is.
+    /// A recipe that is repeated as it is, with its changes on the way.
     repeats: Option<Recipe>,
+    /// Whether the recipe's changes are dropped: under other options, or on another photo, it is a new dream, which has
+    /// the same settings from its start to its end.
+    leaves_out_changes: bool,
 }
 
 /// What one dream starts from.
@@ -70,11 +73,16 @@ pub fn run(args: &DreamArgs) -> Result<Exit, Failure> {
     let plan = Plan::new(args)?;
     let interrupts = Interrupts::watch()?;
     let graph = catalogue::open(&plan.spec.net).map_err(Failure::input)?;
+    let changes = plan.repeats.as_ref().map(|recipe| recipe.changes.clone()).unwrap_or_default();
+    let reporter = Reporter::new(args.common.quiet);
+    if plan.leaves_out_changes {
+        reporter.note("this is another dream than the recipe's: what the recipe changes on the way is left out");
+    }
     let mut session = DreamSession {
-        dreamer: Dreamer::new(plan.spec.clone(), graph)?,
+        dreamer: Dreamer::new(plan.spec.clone(), graph)?.with_changes(changes)?,
         plan: &plan,
         save: &args.save,
-        reporter: Reporter::new(args.common.quiet),
+        reporter,
         report: Report::to_stdout(args.common.json),
         interrupts,
     };
@@ -109,7 +117,8 @@ impl Plan {
         let many = starts.len() > 1 || args.photos.iter().any(|path| path.is_dir());
         let destination = Destination::new(args.save.out.as_deref(), many)?;
         let as_it_is = args.photos.is_empty() && DreamSpec { save_every: 0, max_memory: None, ..spec.clone() } == base;
-        Ok(Self { spec, starts, destination, repeats: recipe.filter(|_| as_it_is) })
+        let leaves_out_changes = !as_it_is && recipe.as_ref().is_some_and(|recipe| !recipe.changes.is_empty());
+        Ok(Self { spec, starts, destination, repeats: recipe.filter(|_| as_it_is), leaves_out_changes })
     }
 }
 

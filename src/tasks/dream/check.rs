@@ -14,7 +14,7 @@ const LARGEST_WEIGHT: f32 = 1e6;
 const LARGEST_SHIFT_PX: u32 = 1 << 16;
 const MOST_BANDS: usize = 16;
 /// A side of a picture; more than any file format holds.
-const LARGEST_SIDE_PX: usize = 1 << 20;
+pub(super) const LARGEST_SIDE_PX: usize = 1 << 20;
 
 fn expect(holds: bool, setting: &'static str, value: impl Display, expected: &'static str) -> Result<(), DreamError> {
     if holds { Ok(()) } else { Err(DreamError::Setting { setting, value: value.to_string(), expected }) }

@@ -2,27 +2,24 @@
 
 use std::sync::Arc;
 
-use super::check::check;
+use super::canvas::Canvas;
+use super::change::Change;
 use super::error::DreamError;
-use super::goal::{Goal, resolve};
-use super::job::{DreamJob, Start};
-use super::memory::{self, Needs, input_shape};
+use super::frame::Frame;
+use super::job::{Dream, DreamJob};
 use super::photo::{Photo, noise};
+use super::ready::Ready;
 use super::recipe::{Recipe, SourcePhoto};
 use super::sizes;
-use super::spec::{DreamSpec, OctaveFilter};
-use crate::imageio::{Filter, Picture, zoom_linear};
-use crate::nn::exec::FrozenNet;
-use crate::nn::graph::{Graph, GraphError};
-use crate::optvis::ascent::Rule;
-use crate::optvis::regularizer::Penalties;
+use super::spec::DreamSpec;
+use crate::imageio::{Filter, Picture};
+use crate::nn::graph::Graph;
 use crate::tasks::TaskError;
 
 /// A net made ready to dream by one spec, for any number of photos.
 pub struct Dreamer {
-    spec: DreamSpec,
-    goal: Goal,
-    net: FrozenNet,
+    ready: Ready,
+    changes: Vec<Change>,
 }
 
 impl Dreamer {
@@ -31,16 +28,29 @@ impl Dreamer {
     /// # Errors
     /// When a setting makes no sense, or a layer, channel or class is not there.
     pub fn new(spec: DreamSpec, graph: Arc<Graph>) -> Result<Self, TaskError> {
-        let mut spec = spec;
-        check(&spec)?;
-        let goal = resolve(&mut spec, &graph)?;
-        let net = FrozenNet::new(graph, &goal.objective.nodes());
-        Ok(Self { spec, goal, net })
+        Ok(Self { ready: Ready::new(spec, graph)?, changes: Vec::new() })
+    }
+
+    /// Makes these changes on the way in every [`Dreamer::dream`], as [`Recipe::changes`] has them.
+    ///
+    /// # Errors
+    /// When they are out of order, or a change makes no sense or needs a new start.
+    pub fn with_changes(self, changes: Vec<Change>) -> Result<Self, TaskError> {
+        if !changes.is_sorted_by_key(|change| change.after) {
+            return Err(
+                DreamError::BadRecipe { reason: "its changes are not in the order of their steps".into() }.into()
+            );
+        }
+        for change in &changes {
+            let checked = self.ready.check_change(change.dream.clone());
+            checked.map_err(|source| DreamError::change(change.after, source))?;
+        }
+        Ok(Self { changes, ..self })
     }
 
     /// The spec with the layers that are in use.
     pub fn spec(&self) -> &DreamSpec {
-        &self.spec
+        &self.ready.spec
     }
 
     /// A dream of `photo`, or of noise when the spec asks for it.
@@ -48,138 +58,98 @@ impl Dreamer {
     /// # Errors
     /// When the photo is too small for the net, or the dream too large for the machine.
     pub fn dream(&self, photo: Option<Photo>) -> Result<DreamJob, TaskError> {
-        let (picture, source, mut warnings) = match (photo, self.spec.from_noise) {
+        let spec = &self.ready.spec;
+        let Origin { picture, source, mut warnings } = self.origin(photo, spec)?;
+        let size = dream_size(spec, &picture);
+        if spec.from_noise.is_none() {
+            self.ready.check_size(size)?;
+        }
+        let octaves = self.ready.octaves(size, &mut warnings)?;
+        let canvas = Canvas::new(picture.resized(size, Filter::Lanczos3), octaves, spec.octave_filter);
+        let recipe = Recipe::new(source, spec);
+        Ok(DreamJob::new(self.ready.clone(), canvas, recipe, warnings).with_changes(self.changes.clone()))
+    }
+
+    /// Goes on from a frame of a dream of the same photo, with this dreamer's spec from the next step on. From a
+    /// frame that [is the last](Frame::is_last) it goes on with another [`DreamSpec::steps`] steps at full size.
+    /// [`Dreamer::with_changes`] is not heeded.
+    ///
+    /// # Errors
+    /// When the frame is of a dream of something else, or the spec would have needed a new start, or as for
+    /// [`Dreamer::dream`].
+    pub fn resume(&self, photo: Option<Photo>, frame: &Frame) -> Result<DreamJob, TaskError> {
+        let start = &frame.recipe().dream;
+        start.can_become(&self.ready.spec).map_err(|setting| DreamError::NeedsNewStart { setting })?;
+        let (canvas, recipe, warnings) = self.canvas(photo, frame)?;
+        let to_come = &canvas.octaves()[..frame.octaves_to_come(self.ready.spec.steps)];
+        to_come.iter().try_for_each(|&size| self.ready.check_takes(size))?;
+        Ok(DreamJob::new(self.ready.clone(), canvas, recipe, warnings).at(frame))
+    }
+
+    /// The frame at full size, as if the dream had been stopped there: with the frame's settings, not this dreamer's.
+    ///
+    /// # Errors
+    /// When the frame is of a dream of something else, or too large for the machine.
+    pub fn develop(&self, photo: Option<Photo>, frame: &Frame) -> Result<Dream, TaskError> {
+        let (canvas, recipe, _) = self.canvas(photo, frame)?;
+        let recipe = Recipe { stopped_after: (!frame.is_last()).then_some(frame.done), ..recipe };
+        let picture = canvas.full(&frame.pixels(), frame.spec().keep_colors);
+        Ok(Dream { picture, recipe, steps_done: frame.done, objective: frame.objectives() })
+    }
+
+    /// What `frame` was painted on, and its recipe with what `photo` is called now.
+    fn canvas(&self, photo: Option<Photo>, frame: &Frame) -> Result<(Canvas, Recipe, Vec<String>), DreamError> {
+        let recipe = frame.recipe();
+        let start = &recipe.dream;
+        let Origin { picture, source, warnings } = self.origin(photo, start)?;
+        if let (Some(old), Some(new)) = (&recipe.source, &source)
+            && old.crc32 != new.crc32
+        {
+            return Err(DreamError::AnotherPhoto { given: new.file.clone(), dreamt: old.file.clone() });
+        }
+        let size = dream_size(start, &picture);
+        let octaves = sizes::octave_sizes(size, frame.octaves, start.octave_scale);
+        let octave = frame.octaves - frame.octave;
+        if octaves.get(octave) != Some(&frame.size_px) {
+            return Err(DreamError::AnotherSize { width_px: size[1], height_px: size[0] });
+        }
+        self.ready.check_size(size)?;
+        let mut canvas = Canvas::new(picture.resized(size, Filter::Lanczos3), octaves, start.octave_filter);
+        canvas.go_to(octave);
+        Ok((canvas, Recipe { source, ..recipe.clone() }, warnings))
+    }
+
+    /// The photo or the noise that a dream of `spec` starts from.
+    fn origin(&self, photo: Option<Photo>, spec: &DreamSpec) -> Result<Origin, DreamError> {
+        match (photo, spec.from_noise) {
             (Some(photo), None) => {
                 let source = SourcePhoto::new(&photo.path, &photo.picture);
-                (photo.picture, Some(source), photo.notes)
+                Ok(Origin { picture: photo.picture, source: Some(source), warnings: photo.notes })
             }
             (None, Some(size)) => {
-                self.check_size([size.height, size.width])?;
-                (noise(size, self.spec.seed), None, Vec::new())
+                self.ready.check_size([size.height, size.width])?;
+                Ok(Origin { picture: noise(size, spec.seed), source: None, warnings: Vec::new() })
             }
-            (Some(_), Some(_)) => return Err(DreamError::PhotoAndNoise.into()),
-            (None, None) => return Err(DreamError::NothingToStartFrom.into()),
-        };
-        let size = self.dream_size(&picture);
-        if self.spec.from_noise.is_none() {
-            self.check_size(size)?;
+            (Some(_), Some(_)) => Err(DreamError::PhotoAndNoise),
+            (None, None) => Err(DreamError::NothingToStartFrom),
         }
-        let octaves = self.octaves(size, &mut warnings)?;
-        let picture = picture.resized(size, Filter::Lanczos3);
-        let alpha = picture.alpha;
-        let bases = self.bases(picture.rgb, &octaves);
-        let spec = DreamSpec { save_every: 0, max_memory: None, ..self.spec.clone() };
-        let recipe = Recipe { program: Recipe::PROGRAM.into(), stopped_after: None, source, dream: spec };
-        let start = Start { octaves, bases, alpha, warnings, recipe };
-        Ok(DreamJob::new(self.spec.clone(), self.rule(), self.goal.objective.clone(), self.net.clone(), start))
     }
+}
 
-    fn rule(&self) -> Rule {
-        let spec = &self.spec;
-        Rule {
-            normalization: spec.normalization,
-            laplacian: spec.laplacian,
-            penalties: Penalties::new(self.net.graph().preprocess(), spec.l2, spec.tv),
-            step_size: spec.step_size,
-            clip: spec.clip,
-            relu_rule: Default::default(),
-        }
-    }
+/// What a dream starts from.
+struct Origin {
+    picture: Picture,
+    source: Option<SourcePhoto>,
+    warnings: Vec<String>,
+}
 
-    /// `[height, width]` that `picture` is dreamt at.
-    fn dream_size(&self, picture: &Picture) -> [usize; 2] {
-        let own_px = picture.width.max(picture.height);
-        let longest_px = match self.spec.size {
-            Some(size_px) => size_px,
-            None if self.spec.from_noise.is_some() => own_px,
-            None => own_px.min(DreamSpec::DEFAULT_LONGEST_SIDE_PX),
-        };
-        sizes::with_longest_side(picture.size(), longest_px)
-    }
-
-    fn accepts(&self, size: [usize; 2]) -> Result<(), GraphError> {
-        self.net.session_bytes(&input_shape(&self.net, size)?, true).map(drop)
-    }
-
-    /// Refuses sizes that the net cannot take and those that need too much memory.
-    fn check_size(&self, size: [usize; 2]) -> Result<(), DreamError> {
-        if let Err(source) = self.accepts(size) {
-            return Err(self.refused(size, source));
-        }
-        let spec = &self.spec;
-        let needs =
-            Needs { net: &self.net, octaves: spec.octaves, octave_scale: spec.octave_scale, laplacian: spec.laplacian };
-        if let Some(max_memory) = spec.max_memory {
-            needs.check(size, max_memory.saturating_sub(self.net.weight_bytes() as u64))?;
-        }
-        // The weights are packed already: they no longer count as available.
-        memory::available_bytes().map_or(Ok(()), |available| needs.check(size, available))
-    }
-
-    /// Why the net does not take `size`, with the size that it would take.
-    fn refused(&self, size: [usize; 2], source: GraphError) -> DreamError {
-        match sizes::smallest_usable(size, |size| self.accepts(size)) {
-            Some(needed) if needed > size => return self.too_small(size, needed),
-            // It is too large for any machine.
-            Some(_) => return source.into(),
-            None => {}
-        }
-        let [native_height_px, native_width_px] = self.net.graph().input().size;
-        if self.accepts([native_height_px, native_width_px]).is_err() {
-            return source.into();
-        }
-        DreamError::FixedSize {
-            net: self.net.graph().name().into(),
-            goal: self.goal.name.clone(),
-            native_width_px,
-            native_height_px,
-            width_px: size[1],
-            height_px: size[0],
-            source: Box::new(source),
-        }
-    }
-
-    fn too_small(&self, [height_px, width_px]: [usize; 2], needed: [usize; 2]) -> DreamError {
-        let [needed_height_px, needed_width_px] = needed;
-        DreamError::TooSmall {
-            width_px,
-            height_px,
-            goal: self.goal.name.clone(),
-            needed_width_px,
-            needed_height_px,
-            needed_size_px: needed_height_px.max(needed_width_px),
-        }
-    }
-
-    /// The sizes of the octaves, the full one first; fewer than asked for where the net needs larger pictures.
-    fn octaves(&self, size: [usize; 2], warnings: &mut Vec<String>) -> Result<Vec<[usize; 2]>, DreamError> {
-        let mut octaves = sizes::octave_sizes(size, self.spec.octaves, self.spec.octave_scale);
-        let accepts = |size| self.accepts(size);
-        let usable = sizes::usable_octaves(&octaves, accepts);
-        if usable == 0 {
-            // The net takes this size (that was checked), so it is smaller than the smallest of all.
-            return Err(self.too_small(size, sizes::smallest_usable(size, accepts).unwrap_or(size)));
-        }
-        if let Some([height, width]) = octaves.get(usable) {
-            warnings.push(format!(
-                "{usable} of {} octaves are dreamt: {} does not work on {width}×{height} pixels or fewer",
-                self.spec.octaves, self.goal.name
-            ));
-            octaves.truncate(usable);
-        }
-        Ok(octaves)
-    }
-
-    /// The picture at the size of every octave, the full one first.
-    fn bases(&self, full: Vec<f32>, octaves: &[[usize; 2]]) -> Vec<Vec<f32>> {
-        let mut bases = vec![full];
-        for sizes in octaves.windows(2) {
-            let smaller = match self.spec.octave_filter {
-                OctaveFilter::Zoom => zoom_linear(bases.last().unwrap_or(&bases[0]), 3, sizes[0], sizes[1]),
-                OctaveFilter::Smooth => crate::imageio::resize(&bases[0], 3, octaves[0], sizes[1], Filter::CatmullRom),
-            };
-            bases.push(smaller);
-        }
-        bases
-    }
+/// `[height, width]` that `picture` is dreamt at.
+fn dream_size(spec: &DreamSpec, picture: &Picture) -> [usize; 2] {
+    let own_px = picture.width.max(picture.height);
+    let longest_px = match spec.size {
+        Some(size_px) => size_px,
+        None if spec.from_noise.is_some() => own_px,
+        None => own_px.min(DreamSpec::DEFAULT_LONGEST_SIDE_PX),
+    };
+    sizes::with_longest_side(picture.size(), longest_px)
 }

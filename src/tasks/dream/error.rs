@@ -82,8 +82,24 @@ pub enum DreamError {
     BadRecipe { reason: String },
     #[error("the photo {file} that the recipe starts from is not there: give the photo too")]
     MissingSource { file: String },
+    #[error("{setting} stays as it is from the start of a dream to its end: start a new dream to change it")]
+    NeedsNewStart { setting: &'static str },
+    #[error("the settings cannot change after step {after}: {source}")]
+    Change { after: usize, source: Box<DreamError> },
+    #[error("this is not a step of a dream that can be gone on from: {reason}")]
+    BadFrame { reason: String },
+    #[error("{given} is not the photo that the dream was made of: give {dreamt}")]
+    AnotherPhoto { given: String, dreamt: String },
+    #[error("a dream of {width_px}×{height_px} has no step of the size that was kept: give what it was made of")]
+    AnotherSize { width_px: usize, height_px: usize },
     #[error(transparent)]
     Ascent(#[from] AscentError),
+}
+
+impl DreamError {
+    pub(super) fn change(after: usize, source: Self) -> Self {
+        Self::Change { after, source: Box::new(source) }
+    }
 }
 
 fn advice_on_size(fitting_size_px: Option<usize>) -> String {

@@ -1,17 +1,26 @@
 //! A dream as a job: octave by octave, one step of ascent at a time.
 
-use super::error::DreamError;
-use super::recipe::Recipe;
-use super::spec::{DreamSpec, OctaveFilter};
-use crate::imageio::{Filter, Picture, keep_colors, resize, zoom_linear};
-use crate::job::{Flow, Job, Outbox, Position};
-use crate::nn::exec::{FrozenNet, Session};
-use crate::optvis::ascent::{Ascent, Rule};
-use crate::optvis::objective::Objective;
-use crate::optvis::param::{PIXEL_RANGE, Pixels};
-use crate::tasks::TaskError;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::canvas::Canvas;
+use super::change::Change;
+use super::checkpoint::Checkpoint;
+use super::error::DreamError;
+use super::frame::{Frame, State};
 use super::memory::input_shape;
+use super::ready::Ready;
+use super::recipe::Recipe;
+use super::reel::Reel;
+use super::spec::DreamSpec;
+use super::steering::Steering;
+use crate::imageio::Picture;
+use crate::job::{Flow, Job, Outbox, Position};
+use crate::nn::exec::Session;
+use crate::optvis::ascent::Ascent;
+use crate::optvis::param::Pixels;
+use crate::tasks::TaskError;
 
 /// A dreamt picture.
 #[derive(Clone, Debug)]
@@ -26,148 +35,249 @@ pub struct Dream {
     pub objective: Option<[f64; 2]>,
 }
 
-/// What a dream begins with.
-pub(super) struct Start {
-    /// `[height, width]` of every octave, the full one first.
-    pub octaves: Vec<[usize; 2]>,
-    /// The photo at those sizes.
-    pub bases: Vec<Vec<f32>>,
-    pub alpha: Option<Vec<f32>>,
-    pub warnings: Vec<String>,
-    pub recipe: Recipe,
-}
-
-/// A dream in work. Made by [`super::Dreamer::dream`].
+/// A dream in work. Made by [`super::Dreamer::dream`] and [`super::Dreamer::resume`].
 pub struct DreamJob {
-    spec: DreamSpec,
-    net: FrozenNet,
+    ready: Ready,
     ascent: Ascent,
     session: Option<Session>,
-    octaves: Vec<[usize; 2]>,
-    /// Of the octaves that are not yet done, the full one first; the last is that in work.
-    bases: Vec<Vec<f32>>,
-    alpha: Option<Vec<f32>>,
+    /// Whether the session fits the octave in work and the layers.
+    session_fits: bool,
+    canvas: Canvas,
     pixels: Pixels,
-    /// Steps done in the octave in work.
+    /// Steps done in the octave in work, as [`DreamSpec::steps`] counts them.
     step: usize,
+    /// Steps done in each octave up to that in work, the smallest first.
+    steps_by_octave: Vec<usize>,
+    /// Steps done in all octaves.
     done: usize,
     objective: Option<[f64; 2]>,
     warnings: Vec<String>,
-    recipe: Recipe,
+    /// With the changes that were made so far. Frames share it.
+    recipe: Arc<Recipe>,
+    /// Changes of a recipe that is repeated, still to be made.
+    scheduled: VecDeque<Change>,
+    steering: Steering,
+    reel: Option<Arc<Reel>>,
+    checkpoint: Option<Checkpoint>,
 }
 
 impl DreamJob {
-    pub(super) fn new(spec: DreamSpec, rule: Rule, objective: Objective, net: FrozenNet, start: Start) -> Self {
-        let Start { octaves, bases, alpha, warnings, recipe } = start;
-        let smallest = octaves[octaves.len() - 1];
-        let pixels = Pixels::new(smallest, bases[bases.len() - 1].clone());
-        let ascent = Ascent::new(rule, objective, net.graph().preprocess().clone(), smallest);
+    pub(super) fn new(ready: Ready, canvas: Canvas, recipe: Recipe, warnings: Vec<String>) -> Self {
+        let pixels = Pixels::new(canvas.size(), canvas.base().to_vec());
+        let mut steps_by_octave = Vec::with_capacity(canvas.octaves().len());
+        steps_by_octave.push(0);
         Self {
-            spec,
-            net,
-            ascent,
+            ascent: ascent(&ready, canvas.size()),
+            ready,
             session: None,
-            octaves,
-            bases,
-            alpha,
+            session_fits: false,
+            canvas,
             pixels,
             step: 0,
+            steps_by_octave,
             done: 0,
             objective: None,
             warnings,
-            recipe,
+            recipe: Arc::new(recipe),
+            scheduled: VecDeque::new(),
+            steering: Steering::default(),
+            reel: None,
+            checkpoint: None,
         }
+    }
+
+    /// With the changes of a recipe to be made on the way.
+    pub(super) fn with_changes(mut self, changes: Vec<Change>) -> Self {
+        self.scheduled = changes.into();
+        self.follow_schedule();
+        self
+    }
+
+    /// In the state of `frame`, whose octave is in work; from there on with this job's settings.
+    pub(super) fn at(mut self, frame: &Frame) -> Self {
+        self.pixels = frame.pixels();
+        self.step = frame.state.step;
+        self.steps_by_octave.clear();
+        self.steps_by_octave.extend_from_slice(&frame.state.steps_by_octave);
+        self.done = frame.done;
+        self.objective = frame.objectives();
+        if frame.is_last() || self.ready.spec.recorded() != *frame.spec() {
+            self.note_change(&frame.spec().clone(), frame.is_last());
+        }
+        self
+    }
+
+    /// Hands the dream new settings while it runs.
+    ///
+    /// What changes nothing in the result, and every setting but those that need a new start
+    /// ([`DreamSpec::can_become`]), can be changed. Every change is in the recipe of the result. Fewer steps than are done
+    /// in the octave in work end it. New settings that come while the last step of all is made go on from it, with
+    /// another [`DreamSpec::steps`] steps at full size.
+    pub fn steering(&self) -> Steering {
+        self.steering.clone()
+    }
+
+    /// Keeps every step's state in `reel` from now on.
+    pub fn keep_steps(&mut self, reel: Arc<Reel>) {
+        self.reel = Some(reel);
+    }
+
+    /// Writes the latest frame to `path` at every [`Job::checkpoint`], as [`Frame::to_bytes`] has it. The one before
+    /// stays beside it as `PATH.old`. A file that cannot be written is told about in a warning.
+    pub fn checkpoint_to(&mut self, path: PathBuf) {
+        self.checkpoint = Some(Checkpoint::new(path));
+    }
+
+    /// The state now, as a frame.
+    pub fn frame(&self) -> Arc<Frame> {
+        let octaves = self.canvas.octaves().len();
+        Arc::new(Frame {
+            done: self.done,
+            octave: octaves - self.canvas.octave(),
+            octaves,
+            size_px: self.pixels.size(),
+            objective: self.objective.map(|[_, last]| last),
+            state: State {
+                rgb: self.pixels.rgb().to_vec(),
+                step: self.step,
+                steps_by_octave: self.steps_by_octave.clone(),
+                first_objective: self.objective.map(|[first, _]| first),
+                recipe: self.recipe.clone(),
+            },
+        })
     }
 
     /// `[height, width]` of the result.
     pub fn size_px(&self) -> [usize; 2] {
-        self.octaves[0]
+        self.canvas.octaves()[0]
     }
 
-    /// The octave in work, counted from the full one.
-    fn octave(&self) -> usize {
-        self.bases.len() - 1
+    /// The settings in force, with the layers that are in use.
+    pub fn spec(&self) -> &DreamSpec {
+        &self.ready.spec
     }
 
-    fn total(&self) -> usize {
-        self.octaves.len() * self.spec.steps
-    }
-
-    /// Goes on to the next larger octave: what was dreamt is brought to its size and laid over it.
-    fn enlarge(&mut self) {
-        let from = self.pixels.size();
-        let to = self.octaves[self.octave() - 1];
-        let old_base = self.bases.pop().unwrap_or_default();
-        let base = &self.bases[self.bases.len() - 1];
-        self.pixels =
-            Pixels::new(to, with_detail(self.spec.octave_filter, (&self.pixels, &old_base), from, (base, to)));
-        self.ascent.set_size(to);
-        self.step = 0;
-        self.objective = None;
-    }
-
-    /// The picture at full size as it is now.
-    fn full(&self) -> Picture {
-        let full = self.octaves[0];
-        let base = &self.bases[0];
-        let mut rgb = if self.octave() == 0 {
-            self.pixels.rgb().to_vec()
-        } else {
-            let own_base = &self.bases[self.octave()];
-            with_detail(self.spec.octave_filter, (&self.pixels, own_base), self.pixels.size(), (base, full))
-        };
-        clip(&mut rgb);
-        let [height, width] = full;
-        let mut picture = Picture::from_rgb(width, height, rgb);
-        if self.spec.keep_colors {
-            picture = keep_colors(&picture, &Picture::from_rgb(width, height, base.clone()));
-        }
-        picture.with_alpha(self.alpha.clone())
+    fn is_complete(&self) -> bool {
+        self.canvas.octave() == 0 && self.step >= self.ready.spec.steps
     }
 
     fn dream(&self) -> Dream {
-        let stopped_after = (self.done < self.total()).then_some(self.done);
-        let recipe = Recipe { stopped_after, ..self.recipe.clone() };
-        Dream { picture: self.full(), recipe, steps_done: self.done, objective: self.objective }
+        let stopped_after = (!self.is_complete()).then_some(self.done);
+        let recipe = Recipe { stopped_after, ..(*self.recipe).clone() };
+        let picture = self.canvas.full(&self.pixels, self.ready.spec.keep_colors);
+        Dream { picture, recipe, steps_done: self.done, objective: self.objective }
+    }
+
+    /// Takes new settings, or says in a warning why not.
+    fn follow_steering(&mut self) {
+        if let Some(spec) = self.steering.take() {
+            self.change(spec, false).unwrap_or_else(|error| self.refuse(error));
+        }
+    }
+
+    /// Makes the changes of a recipe that are due.
+    fn follow_schedule(&mut self) {
+        while let Some(change) = self.scheduled.pop_front_if(|change| change.after <= self.done) {
+            let DreamSpec { save_every, max_memory, .. } = self.ready.spec;
+            let spec = DreamSpec { save_every, max_memory, ..change.dream };
+            self.change(spec, true).unwrap_or_else(|error| self.refuse(error));
+        }
+    }
+
+    fn refuse(&mut self, error: DreamError) {
+        self.warnings.push(DreamError::change(self.done, error).to_string());
+    }
+
+    /// Puts `spec` in force. The same settings over again are a change only where a recipe has it so: at the end of the
+    /// dream they make it go on, and elsewhere the recipe stays as it is.
+    fn change(&mut self, spec: DreamSpec, of_recipe: bool) -> Result<(), DreamError> {
+        let ready = self.ready.changed(spec)?;
+        let was_complete = self.is_complete();
+        if ready.spec.recorded() == self.ready.spec.recorded() && !of_recipe {
+            self.ready = ready;
+            return Ok(());
+        }
+        let is_over = self.canvas.octave() > 0 && self.step >= ready.spec.steps;
+        let to_come = &self.canvas.octaves()[..self.canvas.octave() + usize::from(!is_over)];
+        ready.check_rest(&self.ready, to_come, self.canvas.size())?;
+        let old = std::mem::replace(&mut self.ready, ready);
+        self.ascent = ascent(&self.ready, self.canvas.size());
+        self.session_fits &= old.net.targets() == self.ready.net.targets();
+        self.note_change(&old.spec, was_complete);
+        Ok(())
+    }
+
+    /// Records that the settings of `self.ready` have taken the place of `old`.
+    fn note_change(&mut self, old: &DreamSpec, was_complete: bool) {
+        let change = Change { after: self.done, dream: self.ready.spec.recorded() };
+        let changes = &mut Arc::make_mut(&mut self.recipe).changes;
+        // Only the last of several changes at one step matters; but one that ended the dream is what others go on from.
+        if !was_complete && changes.last().is_some_and(|last| last.after == self.done) {
+            changes.pop();
+        }
+        changes.push(change);
+        if was_complete {
+            self.step = 0;
+        }
+        if !old.has_goal_of(&self.ready.spec) {
+            self.objective = None;
+        }
     }
 
     fn ascend(&mut self) -> Result<(), DreamError> {
-        if self.step == self.spec.steps {
-            self.enlarge();
+        if self.step >= self.ready.spec.steps {
+            self.pixels = self.canvas.enlarge(&self.pixels);
+            self.ascent.set_size(self.pixels.size());
+            self.session_fits = false;
+            self.step = 0;
+            self.steps_by_octave.push(0);
+            self.objective = None;
         }
-        if self.step == 0 {
-            let input = input_shape(&self.net, self.pixels.size())?;
-            self.session = Some(self.net.session(&input, true, self.session.take())?);
+        if !self.session_fits {
+            let input = input_shape(&self.ready.net, self.pixels.size())?;
+            self.session = Some(self.ready.net.session(&input, true, self.session.take())?);
+            self.session_fits = true;
         }
         let Some(session) = &mut self.session else { return Ok(()) };
-        let roll = self.spec.jitter.at(self.spec.seed, self.done);
+        let roll = self.ready.spec.jitter.at(self.ready.spec.seed, self.done);
         let value = self.ascent.step(&mut self.pixels, session, roll)?;
         self.objective = Some([self.objective.map_or(value, |[first, _]| first), value]);
         self.step += 1;
         self.done += 1;
+        if let Some(steps) = self.steps_by_octave.last_mut() {
+            *steps += 1;
+        }
         Ok(())
+    }
+
+    fn keep(&self) {
+        if let Some(reel) = &self.reel {
+            reel.push(self.frame());
+        }
+    }
+
+    /// One step, and what follows from it.
+    fn go_on(&mut self, outbox: &mut Outbox<'_, Dream>) -> Result<(), DreamError> {
+        self.ascend()?;
+        self.keep();
+        let save_every = self.ready.spec.save_every;
+        if save_every > 0 && self.done.is_multiple_of(save_every) && !self.is_complete() {
+            outbox.intermediate(self.dream());
+        }
+        self.follow_schedule();
+        if self.is_complete() {
+            self.follow_steering();
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, outbox: &mut Outbox<'_, Dream>) {
+        self.warnings.drain(..).for_each(|warning| outbox.warn(warning));
     }
 }
 
-/// `base` at the size `to`, and on it what `pixels` have over their own base at the size `from`.
-fn with_detail(
-    filter: OctaveFilter,
-    (pixels, own_base): (&Pixels, &[f32]),
-    from: [usize; 2],
-    (base, to): (&[f32], [usize; 2]),
-) -> Vec<f32> {
-    let detail: Vec<f32> = pixels.rgb().iter().zip(own_base).map(|(pixel, base)| pixel - base).collect();
-    let mut sum = match filter {
-        OctaveFilter::Zoom => zoom_linear(&detail, 3, from, to),
-        OctaveFilter::Smooth => resize(&detail, 3, from, to, Filter::CatmullRom),
-    };
-    sum.iter_mut().zip(base).for_each(|(sum, base)| *sum += base);
-    sum
-}
-
-fn clip(rgb: &mut [f32]) {
-    let [low, high] = PIXEL_RANGE;
-    rgb.iter_mut().for_each(|value| *value = value.clamp(low, high));
+fn ascent(ready: &Ready, size: [usize; 2]) -> Ascent {
+    Ascent::new(ready.rule(), ready.goal.objective.clone(), ready.net.graph().preprocess().clone(), size)
 }
 
 impl Job for DreamJob {
@@ -177,47 +287,60 @@ impl Job for DreamJob {
     type Error = TaskError;
 
     fn step(&mut self, outbox: &mut Outbox<'_, Dream>) -> Result<Flow, TaskError> {
-        for warning in self.warnings.drain(..) {
-            outbox.warn(warning);
+        self.follow_steering();
+        self.tell(outbox);
+        if self.is_complete() {
+            // The new settings ended the dream: the frame of the last step is now its last.
+            self.keep();
+        } else {
+            self.go_on(outbox)?;
+            self.tell(outbox);
         }
-        self.ascend()?;
-        if self.done == self.total() {
-            return Ok(Flow::Done);
+        if !self.is_complete() {
+            return Ok(Flow::Continue);
         }
-        if self.spec.save_every > 0 && self.done.is_multiple_of(self.spec.save_every) {
-            outbox.intermediate(self.dream());
+        if let Some(change) = self.scheduled.front() {
+            outbox.warn(format!("the dream ended before step {}, after which its recipe changes it", change.after));
         }
-        Ok(Flow::Continue)
+        Ok(Flow::Done)
     }
 
     fn position(&self) -> Position {
-        let pixels = |[height, width]: &[usize; 2]| height * width;
-        let all: usize = self.octaves.iter().map(pixels).sum();
-        let finished: usize = self.octaves[self.octave() + 1..].iter().map(pixels).sum();
-        let in_work = pixels(&self.octaves[self.octave()]) * self.step;
+        let octaves = self.canvas.octaves();
+        let octave = self.canvas.octave();
+        let steps = self.ready.spec.steps;
+        let left = steps.saturating_sub(self.step);
+        // Steps cost what they have pixels. Sums of whole numbers: exact.
+        let pixels = |[height, width]: &[usize; 2]| (height * width) as f64;
+        let cost = |sizes: &[[usize; 2]]| sizes.iter().map(pixels).sum::<f64>() * steps as f64;
+        let spent = octaves.iter().rev().zip(&self.steps_by_octave).map(|(size, &steps)| pixels(size) * steps as f64);
+        let spent: f64 = spent.sum();
+        let ahead = cost(&octaves[..octave]) + pixels(&octaves[octave]) * left as f64;
         Position {
             stage_name: "octave",
-            stage: self.octaves.len() - self.octave(),
-            stages: self.octaves.len(),
+            stage: octaves.len() - octave,
+            stages: octaves.len(),
             step: self.step,
-            steps: self.spec.steps,
+            steps: steps.max(self.step),
             done: self.done,
-            total: self.total(),
-            work_done: (finished * self.spec.steps + in_work) as f64 / (all * self.spec.steps) as f64,
+            total: self.done + left + octave * steps,
+            work_done: spent / (spent + ahead),
             objective: self.objective.map(|[_, last]| last),
         }
     }
 
     fn preview(&mut self) -> Option<Picture> {
-        let mut rgb = self.pixels.rgb().to_vec();
-        clip(&mut rgb);
-        let [height, width] = self.pixels.size();
-        let picture = Picture::from_rgb(width, height, rgb);
-        if !self.spec.keep_colors {
-            return Some(picture);
+        Some(self.canvas.preview(&self.pixels, self.ready.spec.keep_colors))
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TaskError> {
+        if self.checkpoint.is_none() {
+            return Ok(());
         }
-        let base = self.bases[self.octave()].clone();
-        Some(keep_colors(&picture, &Picture::from_rgb(width, height, base)))
+        let bytes = self.frame().to_bytes()?;
+        let failure = self.checkpoint.as_mut().and_then(|checkpoint| checkpoint.write(&bytes));
+        self.warnings.extend(failure);
+        Ok(())
     }
 
     fn finish(self) -> Result<Dream, TaskError> {

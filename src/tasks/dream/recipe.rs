@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::change::{Change, LASTING};
 use super::error::DreamError;
 use super::spec::{DreamSpec, Preset};
 use crate::imageio::{self, Picture};
@@ -63,15 +64,39 @@ pub struct Recipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourcePhoto>,
     pub dream: DreamSpec,
+    /// What changed on the way, in the order of the steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
 }
 
 impl Recipe {
     /// This program, as recipes name it.
     pub const PROGRAM: &str = concat!("oneiric ", env!("CARGO_PKG_VERSION"));
 
-    /// As TOML.
+    /// Of a dream that has not begun.
+    pub(super) fn new(source: Option<SourcePhoto>, dream: &DreamSpec) -> Self {
+        let dream = dream.recorded();
+        Self { program: Self::PROGRAM.into(), stopped_after: None, source, dream, changes: Vec::new() }
+    }
+
+    /// The settings in force at the end.
+    pub fn spec(&self) -> &DreamSpec {
+        self.changes.last().map_or(&self.dream, |change| &change.dream)
+    }
+
+    /// As TOML. A change says only what differs from its preset, so that hundreds of them fit into a picture.
     pub fn to_text(&self) -> String {
-        toml::to_string(self).unwrap_or_else(|error| unreachable!("a recipe is plain data: {error}"))
+        let mut text = text_of(&Self { changes: Vec::new(), ..self.clone() });
+        for change in &self.changes {
+            let (after, dream) = (change.after, toml::Value::Table(differences(&change.dream)));
+            let change = toml::Table::from_iter([
+                ("after".into(), toml::Value::Integer(i64::try_from(after).unwrap_or(i64::MAX))),
+                ("dream".into(), dream),
+            ]);
+            text.push('\n');
+            text += &text_of(&toml::Table::from_iter([("changes".into(), vec![change].into())]));
+        }
+        text
     }
 
     /// # Errors
@@ -82,7 +107,11 @@ impl Recipe {
             Some(toml::Value::Table(dream)) => dream,
             _ => return Err(bad_recipe("it has no [dream]")),
         };
-        table.insert("dream".into(), toml::Value::Table(over_preset(dream)?));
+        let dream = over_preset(dream)?;
+        if let Some(toml::Value::Array(changes)) = table.get_mut("changes") {
+            changes.iter_mut().try_for_each(|change| complete_change(change, &dream))?;
+        }
+        table.insert("dream".into(), toml::Value::Table(dream));
         table.try_into().map_err(bad_recipe)
     }
 
@@ -126,6 +155,36 @@ fn read_text(path: &Path) -> Result<String, DreamError> {
     let mut text = String::new();
     std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text)).map_err(bad)?;
     Ok(text)
+}
+
+fn text_of(value: &impl Serialize) -> String {
+    toml::to_string(value).unwrap_or_else(|error| unreachable!("a recipe is plain data: {error}"))
+}
+
+/// The settings of a change that are neither its preset's nor those of the whole dream.
+fn differences(spec: &DreamSpec) -> toml::Table {
+    // By way of the text, which has the shortest decimals that are the same number in 32 bits.
+    let table = |spec: &DreamSpec| text_of(spec).parse::<toml::Table>().unwrap_or_default();
+    let preset = table(&DreamSpec::preset(spec.preset));
+    let mut differing = table(spec);
+    differing.retain(|setting, value| {
+        setting == "preset" || preset.get(setting) != Some(value) && !LASTING.contains(&setting)
+    });
+    differing
+}
+
+/// Fills in what a change does not say: what lasts is the whole `dream`'s, as is the preset, and the rest is the preset's.
+fn complete_change(change: &mut toml::Value, dream: &toml::Table) -> Result<(), DreamError> {
+    let Some(toml::Value::Table(settings)) = change.get_mut("dream") else {
+        return Err(bad_recipe("a change has no settings (dream)"));
+    };
+    for setting in LASTING.into_iter().chain(["preset"]) {
+        if let (None, Some(value)) = (settings.get(setting), dream.get(setting)) {
+            settings.insert(setting.into(), value.clone());
+        }
+    }
+    *settings = over_preset(std::mem::take(settings))?;
+    Ok(())
 }
 
 fn bad_recipe(reason: impl ToString) -> DreamError {

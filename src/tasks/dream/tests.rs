@@ -20,6 +20,8 @@ use crate::nn::ops::window::{Padding, Rounding, Window};
 use crate::optvis::transform::{Jitter, Roll};
 use crate::tasks::TaskError;
 
+mod steering;
+
 const LABELS: [&str; 4] = ["red fox", "grey fox", "macaw", "castle"];
 
 fn conv(

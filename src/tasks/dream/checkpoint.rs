@@ -1,0 +1,86 @@
+//! The file that a dream can be gone on from after the program has ended.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Where a dream keeps its latest frame.
+pub(super) struct Checkpoint {
+    path: PathBuf,
+    /// So that a full disk is told about once.
+    has_failed: bool,
+}
+
+impl Checkpoint {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, has_failed: false }
+    }
+
+    /// Writes `bytes` in the place of the last ones, which stay beside them as `PATH.old`. Returns what the user should
+    /// know of a failure: a dream is worth more than its checkpoint, and goes on without.
+    pub fn write(&mut self, bytes: &[u8]) -> Option<String> {
+        let written = replace(&self.path, bytes);
+        let error = match written {
+            Err(error) if !self.has_failed => error,
+            Ok(()) | Err(_) => {
+                self.has_failed = written.is_err();
+                return None;
+            }
+        };
+        self.has_failed = true;
+        Some(format!("the dream goes on, but cannot be kept in {}: {error}", self.path.display()))
+    }
+}
+
+/// The name that the predecessor of `path` gets.
+fn old(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".old");
+    name.into()
+}
+
+/// At every moment there is a whole file under one of the two names, once there was one.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // SWAP: everything but the two renames is what `base::atomic::write` does.
+    let mut temporary = tempfile::Builder::new().prefix(".oneiric-").suffix(".part").tempfile_in(folder)?;
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
+    match fs::rename(path, old(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_two_are_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("dream.frame");
+        let mut checkpoint = Checkpoint::new(path.clone());
+        for bytes in [b"1", b"2", b"3"] {
+            assert_eq!(checkpoint.write(bytes), None);
+            assert_eq!(fs::read(&path).expect("it is there"), bytes);
+        }
+        assert_eq!(fs::read(folder.path().join("dream.frame.old")).expect("it is there"), b"2");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
+    }
+
+    #[test]
+    fn a_failure_is_told_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("missing/dream.frame");
+        let mut checkpoint = Checkpoint::new(path.clone());
+        let told = checkpoint.write(b"1").expect("there is no folder");
+        assert!(told.contains("dream.frame"), "{told}");
+        assert_eq!(checkpoint.write(b"2"), None);
+        fs::create_dir(folder.path().join("missing")).expect("can be made");
+        assert_eq!(checkpoint.write(b"3"), None);
+        assert_eq!(fs::read(&path).expect("it is there"), b"3");
+    }
+}

@@ -32,6 +32,7 @@
 pub mod base;
 pub mod cli;
 pub mod formats;
+pub mod gui;
 pub mod imageio;
 pub mod job;
 pub mod nn;

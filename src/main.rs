@@ -1,5 +1,13 @@
 //! The program: everything is in the library.
 
+use std::path::PathBuf;
+
+use oneiric::{cli, gui};
+
 fn main() -> std::process::ExitCode {
-    oneiric::cli::main()
+    cli::main(open_window)
+}
+
+fn open_window(files: Vec<PathBuf>, threads: Option<usize>) -> anyhow::Result<()> {
+    Ok(gui::run(gui::Desktop { files, threads })?)
 }

@@ -15,6 +15,25 @@ pub fn configure(threads: Option<usize>) -> usize {
     rayon::current_num_threads()
 }
 
+/// As [`configure`], with threads that give way to the rest of the program: for a program with a window.
+pub fn configure_in_background(threads: Option<usize>) -> usize {
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).start_handler(|_| work_in_background());
+    // An error says that the pool already exists, which the returned count shows.
+    let _ = pool.build_global();
+    rayon::current_num_threads()
+}
+
+/// From now on the calling thread gives way to others where both want a core. Does nothing on systems other than Linux.
+pub fn work_in_background() {
+    /// Half of the way from usual (0) to lowest (19): enough that a window's frame comes first.
+    #[cfg(target_os = "linux")]
+    const NICENESS: i32 = 10;
+    // On Linux the priority of "the process 0" is that of the calling thread. Where it is refused nothing is lost.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
 pub fn threads() -> usize {
     rayon::current_num_threads()
 }

@@ -1,5 +1,6 @@
 //! The command line: arguments to specs, specs to jobs, progress bars, exit codes.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::base::parallel;
@@ -19,18 +20,16 @@ mod progress;
 use args::{Cli, Command};
 use failure::{Exit, Failure, catch_panics, complain};
 
-/// Runs the program as the process's arguments ask.
-pub fn main() -> ExitCode {
+/// Files to open in the window, and how many threads may dream there.
+pub type OpenWindow = fn(Vec<PathBuf>, Option<usize>) -> anyhow::Result<()>;
+
+/// Runs the program as the process's arguments ask. `open_window` is what the window is opened with.
+pub fn main(open_window: OpenWindow) -> ExitCode {
     let cli = match Cli::from_process() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error).into(),
     };
-    let Some(command) = cli.command else {
-        // Where nobody reads there is nobody to tell.
-        let _ = Cli::definition().print_help();
-        return Exit::Done.into();
-    };
-    catch_panics(|| run(&command)).unwrap_or_else(|failure| failure.report()).into()
+    catch_panics(|| run(cli.command, open_window)).unwrap_or_else(|failure| failure.report()).into()
 }
 
 /// Help and the version go to stdout and are no error; a mistake is told in the program's own voice.
@@ -50,12 +49,18 @@ fn one_sentence(text: &str) -> String {
     said.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect::<Vec<_>>().join(" ")
 }
 
-fn run(command: &Command) -> Result<Exit, Failure> {
-    parallel::configure(command.common().threads);
+/// Carries out a command; without one the window opens.
+fn run(command: Option<Command>, open_window: OpenWindow) -> Result<Exit, Failure> {
+    if let Some(common) = command.as_ref().and_then(Command::common) {
+        parallel::configure(common.threads);
+    }
+    let window = |files, threads| open_window(files, threads).map(|()| Exit::Done).map_err(Failure::Running);
     match command {
-        Command::Dream(args) => dream::run(args),
-        Command::Classify(args) => classify::run(args),
-        Command::Inspect(args) => inspect::run(args),
-        Command::Bench(args) => bench::run(args),
+        None => window(Vec::new(), None),
+        Some(Command::Gui(args)) => window(args.files, args.threads),
+        Some(Command::Dream(args)) => dream::run(&args),
+        Some(Command::Classify(args)) => classify::run(&args),
+        Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
     }
 }

@@ -1,6 +1,7 @@
 //! What can be said on the command line. Only words become values here; whether they make sense is the tasks' to say.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -21,7 +22,8 @@ pub use values::Bytes;
     version,
     disable_help_subcommand = true,
     max_term_width = 100,
-    after_help = "Start with: oneiric dream photo.jpg\nMore about a command: oneiric COMMAND --help"
+    after_help = "Without a command the window opens; so it does with photos: oneiric photo.jpg\n\
+        On the command line start with: oneiric dream photo.jpg\nMore about a command: oneiric COMMAND --help"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -31,7 +33,11 @@ pub struct Cli {
 impl Cli {
     /// Parses the process's arguments.
     pub fn from_process() -> Result<Self, clap::Error> {
-        Self::from_arg_matches(&Self::definition().try_get_matches()?)
+        let words = std::env::args_os().collect();
+        let definition = Self::definition();
+        let is_command = |word: &OsString| definition.get_subcommands().any(|command| command.get_name() == *word);
+        let words = with_command(words, is_command, |word| Path::new(word).exists());
+        Self::from_arg_matches(&definition.clone().try_get_matches_from(words)?)
     }
 
     /// All commands. A value may look like a negative number, so that it is refused as a value and not as an option.
@@ -43,8 +49,21 @@ impl Cli {
     }
 }
 
+/// `oneiric photo.jpg` is `oneiric gui photo.jpg`, where no command is called so and such a file is there.
+fn with_command(
+    mut words: Vec<OsString>,
+    is_command: impl Fn(&OsString) -> bool,
+    is_file: impl Fn(&OsString) -> bool,
+) -> Vec<OsString> {
+    if words.get(1).is_some_and(|first| !is_command(first) && is_file(first)) {
+        words.insert(1, "gui".into());
+    }
+    words
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Gui(GuiArgs),
     Dream(Box<DreamArgs>),
     Classify(ClassifyArgs),
     Inspect(InspectArgs),
@@ -52,14 +71,30 @@ pub enum Command {
 }
 
 impl Command {
-    pub fn common(&self) -> &Common {
+    /// The options that every command but the window takes.
+    pub fn common(&self) -> Option<&Common> {
         match self {
-            Self::Dream(args) => &args.common,
-            Self::Classify(args) => &args.common,
-            Self::Inspect(args) => &args.common,
-            Self::Bench(args) => &args.common,
+            Self::Gui(_) => None,
+            Self::Dream(args) => Some(&args.common),
+            Self::Classify(args) => Some(&args.common),
+            Self::Inspect(args) => Some(&args.common),
+            Self::Bench(args) => Some(&args.common),
         }
     }
+}
+
+/// Open the window: drop a photo, and it dreams.
+///
+/// Without files it opens where you left it last.
+#[derive(Args, Debug)]
+pub struct GuiArgs {
+    /// Photos or folders to dream, dreams to go on with, or a net to use
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// How many threads may dream; never changes the result [default: RAYON_NUM_THREADS, or all cores]
+    #[arg(long, value_name = "NUMBER", value_parser = values::threads)]
+    pub threads: Option<usize>,
 }
 
 /// What every command takes.
@@ -171,6 +206,17 @@ pub struct BenchArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_alone_opens_the_window() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let with = |line| with_command(words(line), |word| word == "dream", |word| word != "drem");
+        assert_eq!(with("oneiric photo.jpg b.jpg"), words("oneiric gui photo.jpg b.jpg"));
+        // A folder of the name of a command does not hide it, and a command that is misspelt is no file.
+        for line in ["oneiric dream photo.jpg", "oneiric drem photo.jpg", "oneiric"] {
+            assert_eq!(with(line), words(line));
+        }
+    }
 
     #[test]
     fn the_definitions_are_sound() {

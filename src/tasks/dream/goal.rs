@@ -28,10 +28,7 @@ pub fn resolve(spec: &mut DreamSpec, graph: &Graph) -> Result<Goal, DreamError> 
         return class_goal(goal, graph, &shapes);
     }
     if spec.layers.is_empty() {
-        spec.layers = match layers_for(graph, spec.preset) {
-            Some(layers) => layers,
-            None => vec![LayerWeight { name: default_layer(graph, &shapes)?, weight: 1.0 }],
-        };
+        spec.layers = chosen_layers(spec, graph, &shapes)?;
     }
     let units = match (spec.neuron, spec.channels.as_slice()) {
         (Some(neuron), _) => Units::Neuron { channel: neuron.channel, x: neuron.x, y: neuron.y },
@@ -52,6 +49,26 @@ pub fn resolve(spec: &mut DreamSpec, graph: &Graph) -> Result<Goal, DreamError> 
     let objective = objective.ok_or_else(|| DreamError::NoLayer { net: graph.name().into() })?;
     let names: Vec<&str> = spec.layers.iter().map(|layer| layer.name.as_str()).collect();
     Ok(Goal { objective, name: format!("layer {}", names.join(", ")) })
+}
+
+/// The preset's layers for a net, or those that suit an unknown one.
+fn chosen_layers(spec: &DreamSpec, graph: &Graph, shapes: &[Shape]) -> Result<Vec<LayerWeight>, DreamError> {
+    match layers_for(graph, spec.preset) {
+        Some(layers) => Ok(layers),
+        None => Ok(vec![LayerWeight { name: default_layer(graph, shapes)?, weight: 1.0 }]),
+    }
+}
+
+impl DreamSpec {
+    /// The layers that are dreamt with: those that are named, else the preset's choice for the net. None for a class, and
+    /// where the net has no layer to dream with.
+    pub fn layers_for(&self, graph: &Graph) -> Vec<LayerWeight> {
+        if self.class.is_some() || !self.layers.is_empty() {
+            return self.layers.clone();
+        }
+        let shapes = graph.shapes(&graph.native_input_shape(1));
+        shapes.ok().and_then(|shapes| chosen_layers(self, graph, &shapes).ok()).unwrap_or_default()
+    }
 }
 
 fn distinct(channels: &[usize]) -> Vec<usize> {

@@ -1,0 +1,464 @@
+//! Files: photos, nets, folders, presets, settings, sessions; and pictures developed into files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::dream::{photo_of, save};
+use super::pictures::{image_of, picture_from, thumbnail, thumbnail_of};
+use super::worker::Outlet;
+use super::{
+    ANIMATIONS, Event, Exposure, Failed, Image, OpenNet, OpenPhoto, OwnPreset, Pick, Request, SaveTo, Start, Step,
+    look, picture_of,
+};
+use crate::base::atomic;
+use crate::base::text::one_line;
+use crate::gui::session::Session;
+use crate::gui::settings::Settings;
+use crate::nn::graph::Graph;
+use crate::imageio::{self, AnimationFormat, AnimationOptions, OutputFormat, SaveOptions, Saved, save_animation};
+use crate::tasks::catalogue;
+use crate::tasks::destination::{PICTURE_ENDINGS, fresh_name, pictures_in};
+use crate::tasks::dream::{Dream, Dreamer, Frame, Photo, PresetShelf, Recipe};
+use crate::tasks::home::Home;
+use crate::tasks::inspect::inspect;
+use crate::tasks::look::{dreamable_layers, first_layer_filters, layout};
+
+/// The photo that the window shows when there is no other.
+const SAMPLE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/flower.jpg"));
+/// Sessions and settings that are longer are not ours.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+/// A kept step is no larger than this.
+const MAX_STEP_BYTES: u64 = 2 << 30;
+/// The size of a node in the drawing of a net, and the room around it, in points.
+pub const NODE_SIZE: [f32; 2] = [168.0, 46.0];
+const NODE_GAP: [f32; 2] = [22.0, 26.0];
+
+/// Reads and writes on one thread.
+pub struct Files {
+    home: Option<Home>,
+}
+
+impl Files {
+    /// Without a home nothing is kept from one start to the next.
+    pub fn new(home: Option<Home>) -> Self {
+        Self { home }
+    }
+
+    pub fn home(&self) -> &Option<Home> {
+        &self.home
+    }
+
+    /// The settings that were kept; read once, before there is a window.
+    pub fn settings(&self) -> Settings {
+        let text = self.home.as_ref().and_then(|home| read_text(&settings_file(home)));
+        text.map(|text| Settings::from_toml(&text)).unwrap_or_default()
+    }
+
+    pub fn work(&mut self, request: Request, outlet: &Outlet) {
+        match request {
+            Request::OpenPhoto(path) => match open(&path) {
+                Ok(event) => outlet.send(event),
+                Err(sentence) => outlet.fail(Failed::OpenPhoto(path), sentence),
+            },
+            Request::OpenSample => self.open_sample(outlet),
+            Request::ComeBack => self.come_back(outlet),
+            Request::KeepPasted(image) => self.keep_pasted(&image, outlet),
+            Request::OpenNet(key) => open_net(key, outlet),
+            Request::ListFolder(folder) => match pictures_in(&folder) {
+                Ok(pictures) => outlet.send(Event::FolderListed { folder, pictures }),
+                Err(error) => {
+                    outlet.fail(Failed::Other, format!("cannot read the folder {}: {error}", folder.display()));
+                }
+            },
+            Request::ListPresets => self.list_presets(outlet),
+            Request::SavePreset { name, spec, picture } => {
+                let picture = picture.map(|image| thumbnail(&picture_from(&image)));
+                self.change_presets(outlet, |shelf| shelf.save(&name, &spec, picture.as_ref()).map(drop));
+            }
+            Request::RenamePreset { old, new } => {
+                self.change_presets(outlet, |shelf| shelf.rename(&old, &new).map(drop))
+            }
+            Request::DeletePreset(name) => self.change_presets(outlet, |shelf| shelf.delete(&name)),
+            Request::KeepSettings(settings) => self.keep_settings(&settings, outlet),
+            Request::KeepSession(session, frame) => self.keep_session(&session, frame.as_deref(), outlet),
+            _ => {}
+        }
+    }
+
+    fn open_sample(&self, outlet: &Outlet) {
+        match self.sample() {
+            Ok(photo) => outlet.send(Event::PhotoOpened(photo)),
+            Err(sentence) => outlet.fail(Failed::Other, sentence),
+        }
+    }
+
+    /// The sample photo as a file, so that recipes can name it.
+    fn sample(&self) -> Result<Arc<OpenPhoto>, String> {
+        let folder = self.home.as_ref().map_or_else(std::env::temp_dir, |home| home.data.join("samples"));
+        let path = folder.join("flower.jpg");
+        if std::fs::read(&path).ok().as_deref() != Some(SAMPLE) {
+            atomic::write(&path, SAMPLE).map_err(|error| cannot_write(&path, &error))?;
+        }
+        open_photo(&path)
+    }
+
+    fn come_back(&self, outlet: &Outlet) {
+        let session = self.home.as_ref().and_then(|home| read_text(&session_file(home)));
+        let session: Option<Session> = session.and_then(|text| toml::from_str(&text).ok());
+        let photo = session.as_ref().and_then(|session| session.photo.as_deref());
+        match photo.filter(|photo| photo.exists()).map(open_photo) {
+            Some(Ok(photo)) => outlet.send(Event::PhotoOpened(photo)),
+            _ => self.open_sample(outlet),
+        }
+        let net = session.as_ref().map_or(catalogue::DEFAULT, |session| &session.spec.net);
+        open_net(net.to_string(), outlet);
+        let Some(session) = session else { return };
+        let frame = self.home.as_ref().and_then(|home| read_frame(&step_file(home)));
+        let shown = frame.map(|frame| {
+            let picture = picture_of(&frame);
+            let step = Step { frame: Arc::new(frame), thumbnail: thumbnail_of(&picture) };
+            (step, image_of(&picture))
+        });
+        outlet.send(Event::SessionFound(Box::new(session), shown));
+    }
+
+    fn keep_pasted(&self, image: &Image, outlet: &Outlet) {
+        let folder = self.home.as_ref().map_or_else(std::env::temp_dir, |home| home.data.join("pasted"));
+        let path = fresh_name(&folder, "pasted".as_ref());
+        let kept = imageio::save(&path, &picture_from(image), &SaveOptions::new(OutputFormat::Png));
+        match kept.map_err(|error| one_line(&error)).and_then(|()| open_photo(&path)) {
+            Ok(photo) => outlet.send(Event::PhotoPasted(photo)),
+            Err(sentence) => outlet.fail(Failed::Other, sentence),
+        }
+    }
+
+    fn keep_settings(&self, settings: &Settings, outlet: &Outlet) {
+        let Some(home) = &self.home else { return };
+        let path = settings_file(home);
+        if let Err(error) = atomic::write(&path, settings.to_toml().as_bytes()) {
+            outlet.send(Event::Warned(cannot_write(&path, &error)));
+        }
+    }
+
+    fn keep_session(&self, session: &Session, frame: Option<&Frame>, outlet: &Outlet) {
+        let kept = self.home.as_ref().map_or(Ok(()), |home| write_session(home, session, frame));
+        match kept {
+            Ok(()) => outlet.send(Event::SessionKept),
+            Err(sentence) => outlet.fail(Failed::KeepSession, sentence),
+        }
+    }
+
+    fn list_presets(&self, outlet: &Outlet) {
+        let Some(home) = &self.home else { return };
+        let (presets, unreadable) = PresetShelf::open(home).list();
+        let own = |preset: crate::tasks::dream::UserPreset| OwnPreset {
+            name: preset.name,
+            spec: preset.spec,
+            picture: preset.picture.as_ref().map(image_of),
+        };
+        outlet.send(Event::PresetsListed(presets.into_iter().map(own).collect()));
+        unreadable.into_iter().for_each(|sentence| outlet.send(Event::Warned(sentence)));
+    }
+
+    fn change_presets<E: std::error::Error + 'static>(
+        &self,
+        outlet: &Outlet,
+        change: impl FnOnce(&PresetShelf) -> Result<(), E>,
+    ) {
+        let Some(home) = &self.home else {
+            return outlet
+                .fail(Failed::Other, "presets cannot be kept: there is no folder for settings on this system");
+        };
+        match change(&PresetShelf::open(home)) {
+            Ok(()) => self.list_presets(outlet),
+            Err(error) => outlet.fail(Failed::Other, one_line(&error)),
+        }
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> String {
+    format!("cannot write {}: {error}", path.display())
+}
+
+fn read_bounded(path: &Path, most: u64) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).ok()?;
+    file.take(most + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= most).then_some(bytes)
+}
+
+fn read_text(path: &Path) -> Option<String> {
+    String::from_utf8(read_bounded(path, MAX_TEXT_BYTES)?).ok()
+}
+
+fn read_frame(path: &Path) -> Option<Frame> {
+    Frame::from_bytes(&read_bounded(path, MAX_STEP_BYTES)?).ok()
+}
+
+fn write_session(home: &Home, session: &Session, frame: Option<&Frame>) -> Result<(), String> {
+    let step_file = step_file(home);
+    match frame {
+        Some(frame) => {
+            let bytes = frame.to_bytes().map_err(|error| one_line(&error))?;
+            atomic::write(&step_file, &bytes).map_err(|error| cannot_write(&step_file, &error))?;
+        }
+        None => {
+            // A step of an older session means nothing any more; where there is none, all is well.
+            let _ = std::fs::remove_file(&step_file);
+        }
+    }
+    let text = toml::to_string(session).map_err(|error| format!("the session cannot be kept: {error}"))?;
+    let path = session_file(home);
+    atomic::write(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))
+}
+
+fn open_photo(path: &Path) -> Result<Arc<OpenPhoto>, String> {
+    let photo = Photo::load(path, None).map_err(|error| one_line(&error))?;
+    Ok(Arc::new(OpenPhoto::new(photo)))
+}
+
+/// A photo, a picture with its recipe, or a recipe alone.
+fn open(path: &Path) -> Result<Event, String> {
+    let is_text = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
+    if is_text {
+        let recipe = Recipe::from_file(path).map_err(|error| one_line(&error))?;
+        let source = recipe.find_source(path).map_err(|error| one_line(&error))?;
+        let Some(source) = source else {
+            return Err(format!("{} dreams from noise: open it with oneiric dream --recipe", path.display()));
+        };
+        let photo = open_photo(&source)?;
+        let (recipe, picture) = (Box::new(recipe), photo.clone());
+        return Ok(Event::DreamOpened { path: path.into(), recipe, photo: Some(photo), picture });
+    }
+    let picture = open_photo(path)?;
+    let recipe = imageio::read_recipe(path).ok().flatten().and_then(|text| Recipe::from_text(&text).ok());
+    let Some(recipe) = recipe else { return Ok(Event::PhotoOpened(picture)) };
+    let source = recipe.find_source(path).ok().flatten();
+    let photo = source.and_then(|source| open_photo(&source).ok());
+    Ok(Event::DreamOpened { path: path.into(), recipe: Box::new(recipe), photo, picture })
+}
+
+fn open_net(key: String, outlet: &Outlet) {
+    match read_net(&key) {
+        Ok(net) => outlet.send(Event::NetOpened(Arc::new(net))),
+        Err(sentence) => outlet.fail(Failed::OpenNet(key), sentence),
+    }
+}
+
+fn read_net(key: &str) -> Result<OpenNet, String> {
+    OpenNet::new(key, catalogue::open(key).map_err(|error| one_line(&error))?)
+}
+
+impl OpenPhoto {
+    /// Makes a photo ready for the screen.
+    pub fn new(photo: Photo) -> Self {
+        let (image, thumbnail) = (image_of(&photo.picture), thumbnail_of(&photo.picture));
+        Self { photo, image, thumbnail }
+    }
+}
+
+impl OpenNet {
+    /// Makes a net ready for the panels. The error is a sentence for the user.
+    pub fn new(key: &str, graph: Arc<Graph>) -> Result<Self, String> {
+        Ok(Self {
+            key: key.to_string(),
+            layers: dreamable_layers(&graph).map_err(|error| one_line(&error))?,
+            inspection: inspect(&graph, None).map_err(|error| one_line(&error))?,
+            layout: layout(&graph, NODE_SIZE, NODE_GAP),
+            filters: first_layer_filters(&graph).map(look::filter_sheet),
+            graph,
+        })
+    }
+}
+
+/// Shows, saves or copies a step.
+pub fn develop(request: Request, home: Option<&Home>, outlet: &Outlet) {
+    match request {
+        Request::ShowStep(exposure) => match screen_picture(&exposure) {
+            Ok(image) => {
+                outlet.send(Event::StepShown { job: exposure.job, done: exposure.frame.done, image });
+            }
+            Err(sentence) => outlet.fail(Failed::Other, sentence),
+        },
+        Request::Save(exposure, to) => match save_exposure(&exposure, to, home) {
+            Ok(path) => outlet.send(Event::Saved { job: exposure.job, done: exposure.frame.done, path }),
+            Err(sentence) => outlet.fail(Failed::Save, sentence),
+        },
+        Request::Copy(exposure) => match full_picture(&exposure) {
+            Ok(dream) => outlet.send(Event::CopyReady(image_of(&dream.picture))),
+            Err(sentence) => outlet.fail(Failed::Other, sentence),
+        },
+        _ => {}
+    }
+}
+
+/// The step at full size, with its recipe.
+fn full_picture(exposure: &Exposure) -> Result<Dream, String> {
+    let photo = photo_of(&exposure.start, None)?;
+    let dreamer = Dreamer::new(exposure.frame.spec().clone(), exposure.graph.clone());
+    let dream = dreamer.and_then(|dreamer| dreamer.develop(photo, &exposure.frame));
+    dream.map_err(|error| one_line(&error))
+}
+
+/// The step for the screen: as it is where that is all there is to it, else developed.
+fn screen_picture(exposure: &Exposure) -> Result<Image, String> {
+    let has_alpha = matches!(&exposure.start, Start::Photo(photo) if photo.photo.picture.alpha.is_some());
+    if exposure.frame.spec().keep_colors || has_alpha {
+        return Ok(image_of(&full_picture(exposure)?.picture));
+    }
+    Ok(image_of(&picture_of(&exposure.frame)))
+}
+
+fn save_exposure(exposure: &Exposure, to: SaveTo, home: Option<&Home>) -> Result<PathBuf, String> {
+    let file = match to {
+        SaveTo::File(file) if file.extension().is_none() => file.with_extension("png"),
+        SaveTo::File(file) => file,
+        SaveTo::Fresh(folder) => fresh_file(exposure, folder, home)?,
+    };
+    let is_photo = matches!(&exposure.start, Start::Photo(photo) if same_file(&photo.photo.path, &file));
+    if is_photo {
+        return Err(format!("{} is the photo itself: choose another name", file.display()));
+    }
+    save(&file, &full_picture(exposure)?)?;
+    Ok(file)
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A fresh name in the folder that the user chose, else beside the photo, else among the user's pictures.
+fn fresh_file(exposure: &Exposure, folder: Option<PathBuf>, home: Option<&Home>) -> Result<PathBuf, String> {
+    let photo = match &exposure.start {
+        Start::Photo(photo) => Some(photo.photo.path.as_path()),
+        Start::File(path) => Some(path.as_path()),
+        Start::Noise => None,
+    };
+    let stem = photo.and_then(Path::file_stem).unwrap_or("noise".as_ref());
+    let is_ours = |path: &Path| home.is_some_and(|home| path.starts_with(&home.data));
+    let beside = photo.filter(|path| !is_ours(path)).and_then(Path::parent).map(Path::to_path_buf);
+    let pictures = home.map_or_else(PathBuf::new, |home| home.output_folder().to_path_buf());
+    if let Some(folder) = folder {
+        return Ok(fresh_name(&folder, stem));
+    }
+    let mut candidates = beside.into_iter().chain([pictures]).map(|folder| fresh_name(&folder, stem));
+    let mut refused = None;
+    let found = candidates.find(|file| match imageio::check_writable(file) {
+        Ok(()) => true,
+        Err(error) => {
+            refused.get_or_insert(one_line(&error));
+            false
+        }
+    });
+    found.ok_or_else(|| refused.unwrap_or_else(|| "there is no folder to save into".into()))
+}
+
+/// Writes steps as an animation.
+pub fn export(request: Request, stop: &AtomicBool, outlet: &Outlet) {
+    let Request::Export { exposures, path, frame_ms } = request else { return };
+    match write_animation(&exposures, &path, frame_ms, stop, outlet) {
+        Ok(saved) => outlet.send(Event::ExportEnded { path, stopped: saved == Saved::Stopped }),
+        Err(sentence) => outlet.fail(Failed::Export, sentence),
+    }
+}
+
+fn write_animation(
+    exposures: &[Exposure],
+    path: &Path,
+    frame_ms: u32,
+    stop: &AtomicBool,
+    outlet: &Outlet,
+) -> Result<Saved, String> {
+    crate::base::parallel::work_in_background();
+    let format = AnimationFormat::of_path(path).map_err(|error| one_line(&error))?;
+    let Some(last) = exposures.last() else { return Err("there is no step to export".into()) };
+    let recipe = full_picture(last)?.recipe.to_text();
+    let options = AnimationOptions { frame_ms, recipe: Some(recipe), ..AnimationOptions::new(format) };
+    let mut developer = Developer::default();
+    let mut next = |index: usize| developer.develop(&exposures[index]);
+    let mut progress = |done: usize, count: usize| {
+        outlet.send(Event::ExportProgress { done, count });
+        !stop.load(Ordering::SeqCst)
+    };
+    save_animation(path, exposures.len(), &mut next, &options, &mut progress).map_err(|error| one_line(&error))
+}
+
+/// Develops one step after the other, and packs a net's weights anew only where the settings changed.
+#[derive(Default)]
+struct Developer {
+    ready: Option<(crate::tasks::dream::DreamSpec, Dreamer)>,
+}
+
+impl Developer {
+    fn develop(&mut self, exposure: &Exposure) -> imageio::Picture {
+        self.try_develop(exposure).unwrap_or_else(|_| picture_of(&exposure.frame))
+    }
+
+    fn try_develop(&mut self, exposure: &Exposure) -> Result<imageio::Picture, String> {
+        let spec = exposure.frame.spec();
+        if self.ready.as_ref().is_none_or(|(ready, _)| ready != spec) {
+            let dreamer = Dreamer::new(spec.clone(), exposure.graph.clone()).map_err(|error| one_line(&error))?;
+            self.ready = Some((spec.clone(), dreamer));
+        }
+        let Some((_, dreamer)) = &self.ready else { return Err(String::new()) };
+        let dream = dreamer.develop(photo_of(&exposure.start, None)?, &exposure.frame);
+        dream.map(|dream| dream.picture).map_err(|error| one_line(&error))
+    }
+}
+
+/// Opens the platform's dialog; what was picked, nothing when it was cancelled.
+pub fn dialog(pick: Pick, near: Option<&Path>) -> impl Future<Output = Vec<PathBuf>> + Send + 'static {
+    let mut dialog = rfd::AsyncFileDialog::new();
+    if let Some(folder) = near.and_then(Path::parent).filter(|folder| folder.is_dir()) {
+        dialog = dialog.set_directory(folder);
+    }
+    let stem = near.and_then(Path::file_stem).unwrap_or("noise".as_ref()).to_string_lossy().into_owned();
+    async move {
+        let one = |file: Option<rfd::FileHandle>| file.map(|file| file.path().to_path_buf()).into_iter().collect();
+        match pick {
+            Pick::Photos => {
+                let dialog = dialog.set_title("Open photos").add_filter("Pictures and recipes", &photo_endings());
+                let picked = dialog.add_filter("All files", &["*"]).pick_files().await;
+                picked.unwrap_or_default().iter().map(|file| file.path().to_path_buf()).collect()
+            }
+            Pick::Folder => one(dialog.set_title("Dream a folder of photos").pick_folder().await),
+            Pick::Net => {
+                let dialog = dialog.set_title("Open a net").add_filter("Nets", &["safetensors"]);
+                one(dialog.add_filter("All files", &["*"]).pick_file().await)
+            }
+            Pick::SaveAs => {
+                let dialog = dialog.set_title("Save the dream").set_file_name(format!("{stem}-dream.png"));
+                let dialog = dialog.add_filter("PNG", &["png"]).add_filter("JPEG", &["jpg", "jpeg"]);
+                one(dialog.add_filter("WebP", &["webp"]).add_filter("TIFF", &["tif", "tiff"]).save_file().await)
+            }
+            Pick::Animation => {
+                let mut dialog = dialog.set_title("Export the steps").set_file_name(format!("{stem}-steps.gif"));
+                for (format, name) in ANIMATIONS {
+                    dialog = dialog.add_filter(name, &[format.extension()]);
+                }
+                one(dialog.save_file().await)
+            }
+            Pick::OutputFolder => one(dialog.set_title("Where dreams are saved").pick_folder().await),
+        }
+    }
+}
+
+fn photo_endings() -> Vec<&'static str> {
+    PICTURE_ENDINGS.into_iter().chain(["toml"]).collect()
+}
+
+/// Where the settings of the window are kept.
+fn settings_file(home: &Home) -> PathBuf {
+    home.config.join("settings.toml")
+}
+
+fn session_file(home: &Home) -> PathBuf {
+    home.session_folder().join("session.toml")
+}
+
+/// The step that was shown last, exact.
+fn step_file(home: &Home) -> PathBuf {
+    home.session_folder().join("step.safetensors")
+}

@@ -1,0 +1,144 @@
+//! Questions and pages in front of everything else.
+
+use egui::{Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui};
+
+use super::Pen;
+use crate::gui::command::Command;
+use crate::gui::host::Pick;
+use crate::gui::shortcuts;
+use crate::gui::state::Dialog;
+
+pub fn dialogs_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
+    let Some(dialog) = pen.state.dialog.clone() else { return };
+    let modal = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
+        ui.set_width(380.0);
+        match dialog {
+            Dialog::Shortcuts => shortcuts_ui(ui),
+            Dialog::About => about_ui(ui),
+            Dialog::SavePreset(name) => save_preset_ui(ui, pen, name),
+            Dialog::RenamePreset { old, new } => rename_preset_ui(ui, pen, old, new),
+            Dialog::DeletePreset(name) => delete_preset_ui(ui, pen, name),
+            Dialog::Quit { would_lose } => quit_ui(ui, pen, &would_lose),
+        }
+    });
+    if modal.should_close() {
+        pen.push(Command::CloseDialog);
+    }
+}
+
+fn close_row(ui: &mut Ui, pen: &mut Pen<'_>, text: &str, is_enabled: bool, command: Command) {
+    ui.add_space(8.0);
+    ui.horizontal(|ui| {
+        let is_entered = ui.input(|input| input.key_pressed(egui::Key::Enter));
+        let button = ui.add_enabled(is_enabled, egui::Button::new(RichText::new(text).strong()));
+        if button.clicked() || (is_entered && is_enabled) {
+            pen.push(command);
+        }
+        if ui.button("Cancel").clicked() {
+            pen.push(Command::CloseDialog);
+        }
+    });
+}
+
+fn shortcuts_ui(ui: &mut Ui) {
+    ui.heading("Shortcuts");
+    ui.add_space(4.0);
+    ScrollArea::vertical().max_height(460.0).show(ui, |ui| {
+        Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]).show(ui, |ui| {
+            let mut shown: Vec<&str> = Vec::new();
+            for shortcut in shortcuts::ALL {
+                if shown.contains(&shortcut.name) {
+                    continue;
+                }
+                shown.push(shortcut.name);
+                let same = shortcuts::ALL.iter().filter(|other| other.name == shortcut.name);
+                let keys: Vec<String> = same.map(|same| ui.ctx().format_shortcut(&same.keys)).collect();
+                ui.label(RichText::new(keys.join(" or ")).monospace());
+                ui.label(shortcut.name);
+                ui.end_row();
+            }
+            for (keys, name) in [
+                ("B, held", "See the photo alone"),
+                ("Wheel", "Zoom"),
+                ("Drag", "Move the picture"),
+                ("Shift+drag", "Mark a part of the picture"),
+                ("Double-click", "Fit, or one to one"),
+                ("Click", "What does it see here?"),
+                ("Ctrl+C, Ctrl+V", "Copy the dream, paste a picture"),
+            ] {
+                ui.label(RichText::new(keys).monospace());
+                ui.label(name);
+                ui.end_row();
+            }
+        });
+    });
+}
+
+fn about_ui(ui: &mut Ui) {
+    ui.heading(concat!("Oneiric ", env!("CARGO_PKG_VERSION")));
+    ui.add_space(4.0);
+    ui.label("Dream with convolutional networks, and look into them.");
+    ui.add_space(8.0);
+    ui.label(
+        "The algorithm is that of A. Mordvintsev, C. Olah and M. Tyka, Inceptionism: Going Deeper into Neural Networks, \
+         2015. Everything runs on this machine; no picture leaves it.",
+    );
+    ui.add_space(8.0);
+    ui.label(RichText::new("Licensed under MIT or Apache 2.0, at your option").weak());
+}
+
+fn name_field(ui: &mut Ui, name: &mut String) -> bool {
+    let field = TextEdit::singleline(name).hint_text("A name").char_limit(64).desired_width(f32::INFINITY);
+    let response = ui.add(field).accessible_name("Name of the preset");
+    response.request_focus();
+    response.changed()
+}
+
+fn save_preset_ui(ui: &mut Ui, pen: &mut Pen<'_>, name: String) {
+    ui.heading("Save as preset");
+    ui.label("All settings but the photo's size, the net and the seed, with the picture on the canvas.");
+    let mut typed = name;
+    if name_field(ui, &mut typed) {
+        pen.push(Command::Open(Dialog::SavePreset(typed.clone())));
+    }
+    let is_taken = pen.state.presets.iter().any(|preset| preset.name == typed.trim());
+    if is_taken {
+        ui.label(RichText::new("There is one of that name: it will be replaced").color(ui.visuals().warn_fg_color));
+    }
+    let can = !typed.trim().is_empty();
+    close_row(ui, pen, if is_taken { "Replace" } else { "Save" }, can, Command::SavePreset(typed));
+}
+
+fn rename_preset_ui(ui: &mut Ui, pen: &mut Pen<'_>, old: String, new: String) {
+    ui.heading(format!("Rename {old}"));
+    let mut typed = new;
+    if name_field(ui, &mut typed) {
+        pen.push(Command::Open(Dialog::RenamePreset { old: old.clone(), new: typed.clone() }));
+    }
+    let can = !typed.trim().is_empty() && typed.trim() != old;
+    close_row(ui, pen, "Rename", can, Command::RenamePreset { old, new: typed });
+}
+
+fn delete_preset_ui(ui: &mut Ui, pen: &mut Pen<'_>, name: String) {
+    ui.heading(format!("Delete {name}?"));
+    ui.label("The preset and its picture are removed. What was dreamt with it stays.");
+    close_row(ui, pen, "Delete", true, Command::DeletePreset(name));
+}
+
+fn quit_ui(ui: &mut Ui, pen: &mut Pen<'_>, would_lose: &str) {
+    ui.heading("Quit now?");
+    ui.label(format!("This would be lost: {would_lose}."));
+    ui.add_space(8.0);
+    ui.horizontal(|ui| {
+        if ui.button(RichText::new("Stay").strong()).clicked() {
+            pen.push(Command::CloseDialog);
+        }
+        if pen.state.shown_step().is_some() && ui.button("Save as…").clicked() {
+            pen.push(Command::CloseDialog);
+            pen.push(Command::Pick(Pick::SaveAs));
+        }
+        if ui.button("Quit").clicked() {
+            pen.push(Command::QuitAnyway);
+        }
+    });
+}

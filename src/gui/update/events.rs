@@ -1,0 +1,285 @@
+//! What the host reports.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::gui::history::History;
+use crate::gui::host::{Ended, Event, Image, JobHost, JobId, OpenNet, OpenPhoto, Start, Step};
+use crate::gui::session::Session;
+use crate::gui::state::{AppState, CanvasView, Effect, Export, ImageHandle, NetView, Phase, Take, Tone};
+use crate::job::{How, Progress};
+use crate::tasks::dream::{DreamSpec, Recipe};
+
+use super::{batch, dream, files, look, settings};
+
+pub fn handle(state: &mut AppState, event: Event, host: &mut dyn JobHost) {
+    match event {
+        Event::PhotoOpened(photo) => photo_opened(state, photo, host),
+        Event::PhotoPasted(photo) => {
+            state.opening.push(photo.photo.path.clone());
+            photo_opened(state, photo, host);
+        }
+        Event::DreamOpened { path, recipe, photo, picture } => {
+            state.opening.retain(|opening| *opening != path);
+            dream_opened(state, *recipe, photo, picture, host);
+        }
+        Event::NetOpened(net) => net_opened(state, net, host),
+        Event::FolderListed { folder, pictures } => folder_listed(state, folder, pictures, host),
+        Event::JobStarted { job, size_px, spec } => job_started(state, job, size_px, *spec),
+        Event::JobProgress { job, progress } => job_progress(state, job, progress),
+        Event::JobPreview { job, image } => {
+            if let Some(take) = state.take_of(job) {
+                take.picture = Some(image);
+            }
+        }
+        Event::JobSteps { job, steps } => job_steps(state, job, steps),
+        Event::JobWarned { job, sentence } => job_warned(state, job, sentence),
+        Event::JobEnded { job, ended } => job_ended(state, job, ended, host),
+        Event::StepShown { job, done, image } => step_shown(state, job, done, image),
+        Event::Saved { job, done, path } => saved(state, job, done, path),
+        Event::CopyReady(image) => {
+            state.effects.push(Effect::CopyImage(ImageHandle(image)));
+            state.say(Tone::Info, "the picture is in the clipboard");
+        }
+        Event::ExportProgress { done, count } => state.export = Some(Export { done, count }),
+        Event::ExportEnded { path, stopped } => {
+            state.export = None;
+            let text = if stopped { "the animation was stopped; nothing is written".into() } else { saved_text(&path) };
+            state.say(Tone::Info, text);
+        }
+        Event::Looked(looked) => look::looked(state, *looked),
+        Event::Picked { pick, paths } => files::picked(state, pick, paths, host),
+        Event::BundledPresets(presets) => state.bundled = presets,
+        Event::PresetsListed(presets) => state.presets = presets,
+        Event::SessionFound(session, shown) => session_found(state, *session, shown, host),
+        Event::SessionKept => files::session_kept(state),
+        Event::Failed { what, sentence } => files::failed(state, what, sentence, host),
+        Event::Warned(sentence) => state.say(Tone::Warning, sentence),
+    }
+}
+
+fn photo_opened(state: &mut AppState, photo: Arc<OpenPhoto>, host: &mut dyn JobHost) {
+    let path = photo.photo.path.clone();
+    let was_asked_for = state.opening.contains(&path);
+    state.opening.retain(|opening| *opening != path);
+    for note in &photo.photo.notes {
+        state.say(Tone::Warning, format!("{}: {note}", photo.name()));
+    }
+    dream::end_live_take(state, host);
+    state.photo = Some(photo);
+    state.spec.from_noise = None;
+    (state.current, state.scrub, state.restored) = (None, None, None);
+    state.canvas = CanvasView { split: None, ..CanvasView::default() };
+    state.sees.looked = None;
+    if !was_asked_for {
+        return;
+    }
+    state.settings.remember_photo(&path);
+    settings::keep(state, host);
+    if state.settings.dream_on_drop {
+        if state.net.is_some() { dream::start_over(state, host) } else { state.dream_when_open = true }
+    }
+}
+
+/// A dream was dropped: its settings come back, and its photo where it is still there.
+fn dream_opened(
+    state: &mut AppState,
+    recipe: Recipe,
+    photo: Option<Arc<OpenPhoto>>,
+    picture: Arc<OpenPhoto>,
+    host: &mut dyn JobHost,
+) {
+    dream::end_live_take(state, host);
+    let file = recipe.source.as_ref().map(|source| source.file.clone());
+    let spec = recipe.changes.last().map_or(recipe.dream, |change| change.dream.clone());
+    if state.net.as_ref().is_none_or(|net| net.key != spec.net) {
+        files::open_net(state, spec.net.clone(), host);
+    }
+    (state.current, state.scrub) = (None, None);
+    state.history.settle();
+    dream::edit(state, spec, "a dropped dream", host);
+    state.history.settle();
+    state.canvas = CanvasView::default();
+    let name = picture.name();
+    match (photo, file) {
+        (None, Some(file)) => {
+            let text = format!(
+                "the settings of {name} are back, but its photo {file} is not there: this picture takes its place"
+            );
+            state.say(Tone::Warning, text);
+            state.photo = Some(picture.clone());
+        }
+        (photo, _) => {
+            state.say(Tone::Info, format!("the settings of {name} are back: press space to dream on"));
+            state.photo = photo.or(state.photo.take());
+        }
+    }
+    state.restored = Some(picture);
+}
+
+fn net_opened(state: &mut AppState, net: Arc<OpenNet>, host: &mut dyn JobHost) {
+    if state.opening_net.as_ref() == Some(&net.key) {
+        state.opening_net = None;
+    }
+    let is_other = state.net.as_ref().is_some_and(|old| old.key != net.key);
+    let was_first = state.net.is_none();
+    let key = net.key.clone();
+    state.net = Some(net);
+    state.net_view = NetView::default();
+    if is_other || key != state.spec.net {
+        // Layers and classes of one net mean nothing in another.
+        let mut spec = DreamSpec { net: key.clone(), ..state.spec.clone() };
+        if state.spec.net != key {
+            spec.layers.clear();
+            spec.channels.clear();
+            (spec.neuron, spec.class) = (None, None);
+        }
+        state.history.settle();
+        dream::edit(state, spec, "net", host);
+        state.history.settle();
+    }
+    (state.sees.looked, state.sees.layer) = (None, None);
+    if !was_first {
+        state.settings.remember_net(&key);
+        settings::keep(state, host);
+    }
+    if state.dream_when_open {
+        dream::start_over(state, host);
+    }
+    batch::start_next(state, host);
+}
+
+fn folder_listed(state: &mut AppState, folder: PathBuf, pictures: Vec<PathBuf>, host: &mut dyn JobHost) {
+    if pictures.is_empty() {
+        return state.say(Tone::Error, format!("there is no picture in the folder {}", folder.display()));
+    }
+    let output = files::output_folder(state, &pictures[0]);
+    batch::add(state, pictures, output, host);
+}
+
+fn job_started(state: &mut AppState, job: JobId, size_px: [usize; 2], spec: DreamSpec) {
+    if let Some(take) = state.take_of(job) {
+        take.size_px = Some(size_px);
+        take.spec = spec;
+        if take.phase == Phase::Starting {
+            take.phase = Phase::Running;
+        }
+    }
+}
+
+fn job_progress(state: &mut AppState, job: JobId, progress: Progress) {
+    if let Some(take) = state.take_of(job) {
+        take.progress = Some(progress);
+    } else if let Some(item) = state.batch.iter_mut().find(|item| item.job == job) {
+        item.progress = Some(progress);
+    }
+}
+
+fn job_steps(state: &mut AppState, job: JobId, steps: Vec<Step>) {
+    let is_current = state.take().is_some_and(|take| take.job == job);
+    let Some(take) = state.take_of(job) else { return };
+    // Steps may have been thinned out before the one that is shown: it is found again by its number.
+    let old = std::mem::replace(&mut take.steps, steps);
+    if !is_current {
+        return;
+    }
+    let Some(shown) = state.scrub.as_ref().and_then(|scrub| old.get(scrub.index)).map(|step| step.frame.done) else {
+        return;
+    };
+    let found = state.take().and_then(|take| take.steps.iter().position(|step| step.frame.done >= shown));
+    match (found, &mut state.scrub) {
+        (Some(index), Some(scrub)) => scrub.index = index,
+        _ => state.scrub = None,
+    }
+}
+
+fn job_warned(state: &mut AppState, job: JobId, sentence: String) {
+    let of_batch = state.batch.iter().find(|item| item.job == job).map(|item| item.path.clone());
+    match of_batch.as_deref().and_then(|path| path.file_name()) {
+        Some(name) => state.say(Tone::Warning, format!("{}: {sentence}", name.to_string_lossy())),
+        None => state.say(Tone::Warning, sentence),
+    }
+}
+
+fn job_ended(state: &mut AppState, job: JobId, ended: Result<Ended, String>, host: &mut dyn JobHost) {
+    if state.batch.iter().any(|item| item.job == job) {
+        return batch::ended(state, job, ended, host);
+    }
+    let Some(take) = state.take_of(job) else { return };
+    match ended {
+        Ok(ended) => {
+            take.phase = Phase::Ended;
+            take.picture = ended.image.or(take.picture.take());
+            if let (How::Completed, Some(progress)) = (ended.how, &mut take.progress) {
+                progress.left_s = Some(0.0);
+            }
+        }
+        Err(sentence) => {
+            take.phase = Phase::Failed(sentence.clone());
+            let is_empty = take.steps.is_empty();
+            state.say(Tone::Error, sentence);
+            if is_empty {
+                // Nothing came of it: there is nothing to keep in the strip.
+                dream::close_take(state, job, host);
+            }
+        }
+    }
+    if !state.is_closing {
+        files::keep_session(state, host);
+    }
+    batch::start_next(state, host);
+}
+
+fn step_shown(state: &mut AppState, job: JobId, done: usize, image: Image) {
+    let is_shown = state.take().is_some_and(|take| {
+        let index = state.scrub.as_ref().map(|scrub| scrub.index);
+        take.job == job && index.and_then(|index| take.steps.get(index)).is_some_and(|step| step.frame.done == done)
+    });
+    if let (true, Some(scrub)) = (is_shown, &mut state.scrub) {
+        scrub.picture = Some(image);
+    }
+}
+
+fn saved_text(path: &std::path::Path) -> String {
+    format!("saved as {}", path.display())
+}
+
+fn saved(state: &mut AppState, job: JobId, done: usize, path: PathBuf) {
+    state.say(Tone::Info, saved_text(&path));
+    if let Some(take) = state.take_of(job) {
+        take.saved = Some((done, path));
+    }
+}
+
+/// Comes back to where the last session ended; its photo and its net are open by now.
+fn session_found(state: &mut AppState, session: Session, shown: Option<(Step, Image)>, host: &mut dyn JobHost) {
+    if !state.takes.is_empty() || !state.opening.is_empty() {
+        // The user was faster.
+        return;
+    }
+    state.mode = session.mode;
+    state.canvas.split = session.split;
+    dream::edit(state, session.spec, "the last session", host);
+    state.history = History::default();
+    let (Some((step, picture)), Some(net)) = (shown, state.net.clone()) else { return };
+    let start = match (&state.photo, step.frame.spec().from_noise) {
+        (_, Some(_)) => Start::Noise,
+        (Some(photo), None) if session.photo.as_ref() == Some(&photo.photo.path) => Start::Photo(photo.clone()),
+        _ => return,
+    };
+    let saved = session.saved.map(|path| (step.frame.done, path));
+    let job = JobId(state.fresh_id());
+    state.takes.push(Take {
+        job,
+        start,
+        net,
+        spec: step.frame.spec().clone(),
+        phase: Phase::Ended,
+        size_px: Some([picture.height(), picture.width()]),
+        progress: None,
+        picture: Some(picture),
+        steps: vec![step],
+        saved,
+    });
+    state.current = Some(state.takes.len() - 1);
+}

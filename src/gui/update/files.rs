@@ -1,0 +1,262 @@
+//! Opening, saving, copying, leaving.
+
+use std::path::{Path, PathBuf};
+
+use crate::gui::host::{Exposure, Failed, Image, JobHost, Pick, Request, SaveTo};
+use crate::gui::session::Session;
+use crate::gui::state::{AppState, Dialog, Effect, Export, Phase, Tone};
+use crate::tasks::catalogue;
+
+/// The most steps that an animation shows: they are taken evenly from all.
+const MOST_FRAMES: usize = 120;
+
+/// What kind of file a name promises. What is in it is found out by whoever reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Net,
+    /// A picture, or a recipe.
+    Picture,
+    Folder,
+}
+
+fn kind(path: &Path) -> Kind {
+    const NETS: [&str; 1] = ["safetensors"];
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending {
+        Some(ending) if NETS.contains(&ending.as_str()) => Kind::Net,
+        _ if path.is_dir() => Kind::Folder,
+        _ => Kind::Picture,
+    }
+}
+
+pub fn begin(state: &mut AppState, files: Vec<PathBuf>, host: &mut dyn JobHost) {
+    host.submit(Request::ListPresets);
+    if files.is_empty() {
+        return host.submit(Request::ComeBack);
+    }
+    if !files.iter().any(|file| kind(file) == Kind::Net) {
+        open_net(state, catalogue::DEFAULT.into(), host);
+    }
+    if files.iter().all(|file| kind(file) == Kind::Net) {
+        open_sample(host);
+    }
+    open(state, files, host);
+}
+
+pub fn open(state: &mut AppState, paths: Vec<PathBuf>, host: &mut dyn JobHost) {
+    let mut pictures = Vec::new();
+    for path in paths {
+        match kind(&path) {
+            Kind::Net => open_net(state, path.to_string_lossy().into_owned(), host),
+            Kind::Folder => host.submit(Request::ListFolder(path)),
+            Kind::Picture => pictures.push(path),
+        }
+    }
+    if pictures.len() > 1 {
+        let folder = output_folder(state, &pictures[0]);
+        return super::batch::add(state, pictures, folder, host);
+    }
+    for path in pictures {
+        state.opening.push(path.clone());
+        host.submit(Request::OpenPhoto(path));
+    }
+}
+
+/// Where the dreams of several photos go.
+pub fn output_folder(state: &AppState, first: &Path) -> PathBuf {
+    let beside = || first.parent().unwrap_or(Path::new("")).join("dreams");
+    state.settings.output_folder.clone().unwrap_or_else(beside)
+}
+
+pub fn open_sample(host: &mut dyn JobHost) {
+    host.submit(Request::OpenSample);
+}
+
+pub fn open_net(state: &mut AppState, key: String, host: &mut dyn JobHost) {
+    state.opening_net = Some(key.clone());
+    host.submit(Request::OpenNet(key));
+}
+
+pub fn paste(state: &mut AppState, image: Image, host: &mut dyn JobHost) {
+    if image.width() == 0 || image.height() == 0 {
+        return state.say(Tone::Warning, "the clipboard holds an empty picture");
+    }
+    host.submit(Request::KeepPasted(image));
+}
+
+/// What it takes to develop the step that is shown, or word to the user that there is none.
+fn exposure(state: &mut AppState) -> Option<Exposure> {
+    let found = state.take().zip(state.shown_step()).and_then(|(take, index)| take.exposure(index));
+    if found.is_none() {
+        state.say(Tone::Info, "there is no dream yet: press space to begin one");
+    }
+    found
+}
+
+pub fn copy(state: &mut AppState, host: &mut dyn JobHost) {
+    if let Some(exposure) = exposure(state) {
+        host.submit(Request::Copy(exposure));
+    }
+}
+
+/// Saves the step that is shown; without a file under a fresh name.
+pub fn save(state: &mut AppState, file: Option<PathBuf>, host: &mut dyn JobHost) {
+    let Some(exposure) = exposure(state) else { return };
+    let to = file.map_or_else(|| SaveTo::Fresh(state.settings.output_folder.clone()), SaveTo::File);
+    host.submit(Request::Save(exposure, to));
+}
+
+pub fn pick(state: &mut AppState, pick: Pick, host: &mut dyn JobHost) {
+    if matches!(pick, Pick::SaveAs | Pick::Animation) && exposure(state).is_none() {
+        return;
+    }
+    // The dialog proposes a name after the photo's.
+    let near = state.take().and_then(|take| take.photo()).or(state.photo.as_ref());
+    let near = near.map(|photo| photo.photo.path.clone());
+    host.submit(Request::Pick(pick, near));
+}
+
+pub fn picked(state: &mut AppState, pick: Pick, mut paths: Vec<PathBuf>, host: &mut dyn JobHost) {
+    match pick {
+        Pick::Photos | Pick::Folder => open(state, paths, host),
+        Pick::Net => paths.into_iter().for_each(|path| open_net(state, path.to_string_lossy().into_owned(), host)),
+        Pick::SaveAs => {
+            if let Some(path) = paths.pop() {
+                save(state, Some(path), host);
+            }
+        }
+        Pick::Animation => {
+            if let Some(path) = paths.pop() {
+                export(state, path, host);
+            }
+        }
+        Pick::OutputFolder => super::settings::set_output_folder(state, paths.pop(), host),
+    }
+}
+
+fn export(state: &mut AppState, path: PathBuf, host: &mut dyn JobHost) {
+    let Some(take) = state.take() else { return };
+    let until = state.shown_step().unwrap_or(0);
+    let exposures: Vec<Exposure> =
+        evenly(until + 1, MOST_FRAMES).into_iter().filter_map(|index| take.exposure(index)).collect();
+    state.export = Some(Export { done: 0, count: exposures.len() });
+    let frame_ms = state.settings.animation_frame_ms;
+    host.submit(Request::Export { exposures, path, frame_ms });
+}
+
+/// At most `most` of `0..count`, evenly, the last among them.
+fn evenly(count: usize, most: usize) -> Vec<usize> {
+    let taken = count.min(most);
+    (1..=taken).map(|i| i * count / taken - 1).collect()
+}
+
+/// What a close would lose, as the end of a sentence; none when all is kept.
+fn would_be_lost(state: &AppState) -> Option<String> {
+    let waiting = state.waiting_in_batch();
+    let current = state.take().map(|take| take.job);
+    // The take on the canvas comes back at the next start.
+    let unsaved = state.takes.iter().filter(|take| Some(take.job) != current && take.is_unsaved()).count();
+    let mut lost = Vec::new();
+    if state.export.is_some() {
+        lost.push("the animation that is being written".to_string());
+    }
+    if waiting > 0 {
+        lost.push(format!("the rest of the queue ({waiting} photos)"));
+    }
+    match unsaved {
+        0 => {}
+        1 => lost.push("one dream in the strip that is in no file".into()),
+        _ => lost.push(format!("{unsaved} dreams in the strip that are in no file")),
+    }
+    (!lost.is_empty()).then(|| lost.join(" and "))
+}
+
+pub fn quit(state: &mut AppState, host: &mut dyn JobHost) {
+    match would_be_lost(state) {
+        Some(would_lose) => state.dialog = Some(Dialog::Quit { would_lose }),
+        None => leave(state, host),
+    }
+}
+
+/// Keeps where the user is, and closes once that is done.
+pub fn leave(state: &mut AppState, host: &mut dyn JobHost) {
+    state.dialog = None;
+    state.is_closing = true;
+    keep_session(state, host);
+    super::dream::end_live_take(state, host);
+    for item in state.batch.iter().filter(|item| !item.phase.is_over()) {
+        host.submit(Request::Cancel(item.job));
+    }
+}
+
+pub fn keep_session(state: &AppState, host: &mut dyn JobHost) {
+    let take = state.take();
+    let step = take.zip(state.shown_step()).and_then(|(take, index)| take.steps.get(index));
+    let photo = match take {
+        Some(take) => take.photo(),
+        None => state.photo.as_ref(),
+    };
+    let session = Session {
+        mode: state.mode,
+        photo: photo.map(|photo| photo.photo.path.clone()),
+        spec: state.spec.clone(),
+        saved: take.filter(|take| !take.is_unsaved()).and_then(|take| Some(take.saved.as_ref()?.1.clone())),
+        split: state.canvas.split,
+    };
+    host.submit(Request::KeepSession(Box::new(session), step.map(|step| step.frame.clone())));
+}
+
+/// Closes the window once nothing is to be kept any more.
+pub fn session_kept(state: &mut AppState) {
+    if state.is_closing {
+        state.effects.push(Effect::Close);
+    }
+}
+
+/// A request failed: takes back what waited for it, and says why.
+pub fn failed(state: &mut AppState, what: Failed, sentence: String, host: &mut dyn JobHost) {
+    match &what {
+        Failed::OpenPhoto(path) => state.opening.retain(|opening| opening != path),
+        Failed::OpenNet(key) => {
+            if state.opening_net.as_ref() == Some(key) {
+                state.opening_net = None;
+            }
+        }
+        Failed::Export => state.export = None,
+        Failed::Look => state.sees.is_looking = false,
+        Failed::Save | Failed::KeepSession | Failed::Other => {}
+    }
+    if what == Failed::KeepSession && state.is_closing {
+        state.is_closing = false;
+        let has_dream = state.take().is_some_and(|take| take.is_unsaved() && take.phase != Phase::Starting);
+        if has_dream {
+            state.dialog = Some(Dialog::Quit { would_lose: format!("the dream on the canvas ({sentence})") });
+            return;
+        }
+        state.effects.push(Effect::Close);
+    }
+    state.say(Tone::Error, sentence);
+    super::batch::start_next(state, host);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_an_animation_are_even_and_end_with_the_last() {
+        assert_eq!(evenly(3, 10), [0, 1, 2]);
+        assert_eq!(evenly(10, 5), [1, 3, 5, 7, 9]);
+        assert_eq!(evenly(0, 5), [0usize; 0]);
+        let many = evenly(1000, 120);
+        assert_eq!((many.len(), many.last()), (120, Some(&999)));
+        assert!(many.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn a_name_says_what_a_file_is_for() {
+        assert_eq!(kind(Path::new("a/net.SafeTensors")), Kind::Net);
+        assert_eq!(kind(Path::new("a/photo.jpg")), Kind::Picture);
+        assert_eq!(kind(Path::new("/")), Kind::Folder);
+    }
+}

@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+/// The share of a picture's places that decide how strongly a channel fires on the whole of it.
+const TOP_SHARE: f64 = 0.05;
+
 /// A layer's blob on one picture.
 #[derive(Clone, Debug)]
 pub struct Activations {
@@ -14,8 +17,8 @@ pub struct Activations {
     data: Vec<f32>,
     /// One a channel.
     stats: Vec<Stats>,
-    /// The deviation of the channel in the middle, when they are sorted by it.
-    typical_deviation: f64,
+    /// The deviation that one channel in ten exceeds.
+    large_deviation: f64,
 }
 
 /// What a channel does over the whole picture. NaN and infinite values are left out.
@@ -67,8 +70,8 @@ impl Activations {
         let stats = stats(&data, channels);
         let mut deviations: Vec<f64> = stats.iter().map(|stats| stats.deviation).collect();
         deviations.sort_by(f64::total_cmp);
-        let typical_deviation = deviations.get(channels / 2).copied().unwrap_or(0.0);
-        Self { layer, channels, height, width, data, stats, typical_deviation }
+        let large_deviation = deviations.get(channels * 9 / 10).copied().unwrap_or(0.0);
+        Self { layer, channels, height, width, data, stats, large_deviation }
     }
 
     /// All values: height × width × channels.
@@ -80,9 +83,11 @@ impl Activations {
     /// that the nearest edge), the strongest first; of equals the lower channel first.
     ///
     /// A channel is as strong as its value stands out of what it does elsewhere on the picture:
-    /// (value − mean) / (deviation + the layer's typical deviation). The mean takes away channels that are on
-    /// everywhere; the typical deviation keeps channels that hardly do anything from winning by a trifle. Where maps have
-    /// one pixel there is no elsewhere, and the values themselves are ranked.
+    /// (value − mean) / (deviation + large deviation of the layer). The mean takes away channels that are on everywhere;
+    /// their own deviation those that come and go all over the picture; and the layer's, which only one channel in ten
+    /// exceeds, keeps channels that hardly do anything from winning by a trifle. (With the deviation alone, single
+    /// pixels of channels that are all but dead win in every layer behind a ReLU.) Where maps have one pixel there is no
+    /// elsewhere, and the values themselves are ranked.
     pub fn strongest_at(&self, x: f32, y: f32, count: usize) -> Vec<Firing> {
         let [column, row] = [(x, self.width), (y, self.height)].map(|(share, places)| {
             // NaN becomes 0.
@@ -90,36 +95,51 @@ impl Activations {
         });
         let start = (row * self.width + column) * self.channels;
         match self.data.get(start..start + self.channels) {
-            Some(values) => self.ranked(values.iter().copied(), count),
+            Some(values) => self.ranked(values.iter().map(|&value| (value, f64::from(value))), count),
             None => Vec::new(),
         }
     }
 
-    /// The `count` channels that fire most anywhere on the picture, the strongest first, each at its highest value.
-    /// Ranked as in [`Activations::strongest_at`].
+    /// The `count` channels that fire most on the whole picture, the strongest first, each with its highest value.
+    ///
+    /// Ranked as in [`Activations::strongest_at`], by the mean of the highest twentieth of a channel's values, so that
+    /// what fires at one pixel comes behind what fires at a thing.
     pub fn strongest(&self, count: usize) -> Vec<Firing> {
-        self.ranked(self.stats.iter().map(|stats| stats.high), count)
+        let tops: Vec<f64> = (0..self.channels).map(|channel| self.top_mean(channel)).collect();
+        self.ranked(self.stats.iter().zip(tops).map(|(stats, top)| (stats.high, top)), count)
     }
 
-    fn ranked(&self, values: impl Iterator<Item = f32>, count: usize) -> Vec<Firing> {
-        let mut ranked: Vec<(f64, Firing)> = values
-            .enumerate()
-            .map(|(channel, value)| (self.score(channel, value), self.firing(channel, value)))
-            .collect();
+    /// The mean of the highest [`TOP_SHARE`] of a channel's finite values; 0 where it has none.
+    fn top_mean(&self, channel: usize) -> f64 {
+        let values = self.data.iter().skip(channel).step_by(self.channels).copied();
+        let mut values: Vec<f32> = values.filter(|value| value.is_finite()).collect();
+        let most = ((values.len() as f64 * TOP_SHARE) as usize).max(1);
+        if values.is_empty() {
+            return 0.0;
+        }
+        let start = values.len() - most;
+        let (_, last, higher) = values.select_nth_unstable_by(start, f32::total_cmp);
+        (f64::from(*last) + higher.iter().copied().map(f64::from).sum::<f64>()) / most as f64
+    }
+
+    /// Of a value a channel, and what it is ranked by.
+    fn ranked(&self, values: impl Iterator<Item = (f32, f64)>, count: usize) -> Vec<Firing> {
+        let scored = |(channel, (value, by))| (self.score(channel, by), self.firing(channel, value));
+        let mut ranked: Vec<(f64, Firing)> = values.enumerate().map(scored).collect();
         ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         ranked.into_iter().take(count).map(|(_, firing)| firing).collect()
     }
 
-    fn score(&self, channel: usize, value: f32) -> f64 {
+    fn score(&self, channel: usize, value: f64) -> f64 {
         if value.is_nan() {
             return f64::NEG_INFINITY;
         }
         if self.height * self.width <= 1 {
-            return f64::from(value);
+            return value;
         }
         let Stats { mean, deviation, .. } = self.stats[channel];
-        let score = (f64::from(value) - mean) / (deviation + self.typical_deviation);
-        // 0 / 0, where neither this channel nor most others change at all.
+        let score = (value - mean) / (deviation + self.large_deviation);
+        // 0 / 0, where neither this channel nor nearly all others change at all.
         if score.is_nan() { 0.0 } else { score }
     }
 
@@ -224,6 +244,17 @@ mod tests {
     }
 
     #[test]
+    fn on_the_whole_picture_a_thing_counts_more_than_a_pixel() {
+        // Of 400 places the first channel is brighter at one, the second one bright at thirty.
+        let data =
+            (0..400).flat_map(|i| [if i == 7 { 6.0 } else { 0.0 }, if i % 20 < 6 && i < 100 { 5.0 } else { 0.0 }]);
+        let activations = Activations::new("maps".into(), [2, 20, 20], data.collect());
+        assert_eq!(channels(&activations.strongest(2)), [1, 0]);
+        assert_eq!(activations.strongest(2)[1].value, 6.0);
+        assert_eq!(channels(&activations.strongest_at(0.36, 0.0, 1)), [0]);
+    }
+
+    #[test]
     fn places_are_shares_of_the_picture() {
         let activations = Activations::new("maps".into(), [1, 2, 3], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         let at = |x, y| activations.strongest_at(x, y, 1)[0].value;
@@ -280,5 +311,14 @@ mod tests {
         for firing in seen.strongest(5) {
             assert_eq!(firing.value, seen.map(firing.channel, MapScale::Channel).high);
         }
+    }
+
+    #[test]
+    fn a_flower_and_its_background_fire_different_channels() {
+        let seen = Looker::new(shipped(), "block10/depthwise/relu6").unwrap().look(&photo("flower.jpg"), 448).unwrap();
+        let [flower, corner] = [[0.5, 0.5], [0.05, 0.05]].map(|[x, y]| seen.strongest_at(x, y, 8));
+        assert!(flower.iter().chain(&corner).all(|firing| firing.over_mean > 2.0), "{flower:?} {corner:?}");
+        let both = channels(&flower).into_iter().filter(|channel| channels(&corner).contains(channel));
+        assert_eq!(both.count(), 0);
     }
 }

@@ -14,7 +14,7 @@ const LIKE: f64 = 0.88;
 /// typed.
 pub fn find_classes(graph: &Graph, text: &str, most: usize) -> Vec<(usize, String)> {
     let labels = graph.labels();
-    let count = labels.len().max(class_count(graph));
+    let count = class_count(graph).unwrap_or(labels.len());
     let name_of = |index: usize| labels.get(index).cloned().unwrap_or_else(|| index.to_string());
     let sought = Sought::new(text);
     if sought.words.is_empty() {
@@ -32,12 +32,12 @@ pub fn find_classes(graph: &Graph, text: &str, most: usize) -> Vec<(usize, Strin
     found.into_iter().take(most).map(|(_, _, index, name)| (index, name)).collect()
 }
 
-/// The number of scores that the net ends in; 0 where it ends in something else.
-fn class_count(graph: &Graph) -> usize {
-    let shapes = graph.shapes(&graph.native_input_shape(1));
-    match shapes.ok().and_then(|shapes| shapes.get(graph.logits())?.as_maps()) {
-        Some([_, classes, 1, 1]) => classes,
-        _ => 0,
+/// The number of scores that the net ends in, if it does.
+fn class_count(graph: &Graph) -> Option<usize> {
+    let shapes = graph.shapes(&graph.native_input_shape(1)).ok()?;
+    match shapes.get(graph.logits())?.as_maps() {
+        Some([_, classes, 1, 1]) => Some(classes),
+        _ => None,
     }
 }
 
@@ -87,7 +87,7 @@ impl Sought {
             name_words.iter().map(|name_word| strsim::jaro_winkler(name_word, word)).fold(0.0, f64::max)
         };
         let least = self.words.iter().map(likeness).fold(1.0, f64::min);
-        (least >= LIKE).then(|| Match::Alike((1000.0 * (1.0 - least)) as u16))
+        (least >= LIKE).then_some(Match::Alike((1000.0 * (1.0 - least)) as u16))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The layers of a net as a tree to pick from.
 
+use std::collections::HashMap;
+
 use crate::base::tensor::Shape;
 use crate::nn::graph::{Graph, GraphError, Node};
 
@@ -84,12 +86,14 @@ fn split(parts: &[Vec<&str>], members: &[usize], mut depth: usize, groups: &mut 
         depth += 1;
     }
     let mut by_part: Vec<(&str, Vec<usize>)> = Vec::new();
+    let mut place_of: HashMap<&str, usize> = HashMap::new();
     for &i in members {
         let Some(part) = part(i, depth) else { continue };
-        match by_part.iter_mut().find(|(other, _)| *other == part) {
-            Some((_, same)) => same.push(i),
-            None => by_part.push((part, vec![i])),
+        let at = *place_of.entry(part).or_insert(by_part.len());
+        if at == by_part.len() {
+            by_part.push((part, Vec::new()));
         }
+        by_part[at].1.push(i);
     }
     for (part, same) in by_part.into_iter().filter(|(_, same)| same.len() > 1) {
         same.iter().for_each(|&i| groups[i].push(part.to_string()));

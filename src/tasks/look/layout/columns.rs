@@ -95,8 +95,8 @@ impl Columns {
                 last_reader[input] = last_reader[input].max(self.row_of[id]);
             }
         }
-        for id in 0..nodes.len() {
-            let (first, last) = (self.row_of[id] + 1, last_reader[id].saturating_sub(1));
+        for (id, last_reader) in last_reader.into_iter().enumerate() {
+            let (first, last) = (self.row_of[id] + 1, last_reader.saturating_sub(1));
             if first > last {
                 continue;
             }

@@ -43,9 +43,6 @@ pub struct NetLayout {
 
 /// Places all nodes in boxes of `node_size` (`[width, height]`) with at least `gap` (`[horizontal, vertical]`) between
 /// them, in points or any other unit. The same graph gives the same drawing on every machine.
-///
-/// # Panics
-/// Never; sizes that are no finite numbers give places that are none either.
 pub fn layout(graph: &Graph, node_size: [f32; 2], gap: [f32; 2]) -> NetLayout {
     layout_nodes(graph.nodes(), node_size, gap)
 }

@@ -68,7 +68,7 @@ impl Destination {
 }
 
 /// Whether both names lead to one file, through links or not.
-fn is_same_file(a: &Path, b: &Path) -> bool {
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::anyhow;
 use serde::Serialize;
 
+use super::animation::{Animation, AnimationPlan};
 use super::args::{DreamArgs, SaveArgs};
 use super::destination::{Destination, expand_folders, with_step};
 use super::failure::{Exit, Failure};
@@ -14,7 +15,7 @@ use super::interrupt::Interrupts;
 use super::output::Report;
 use super::progress::Reporter;
 use crate::base::text::duration;
-use crate::imageio::{self, ImageError, OutputFormat, SaveOptions};
+use crate::imageio::{self, ImageError, OutputFormat, SaveOptions, Saved};
 use crate::job::How;
 use crate::tasks::catalogue;
 use crate::tasks::dream::{Dream, DreamSpec, Dreamer, Photo, Preset, Recipe};
@@ -25,6 +26,7 @@ struct Plan {
     /// What the dreams start from.
     starts: Vec<Start>,
     destination: Destination,
+    animation: Option<AnimationPlan>,
     /// A recipe that is repeated as it is, with its changes on the way.
     repeats: Option<Recipe>,
     /// Whether the recipe's changes are dropped: under other options, or on another photo, it is a new dream, which has
@@ -64,6 +66,9 @@ struct Line<'a> {
     objective_start: Option<f64>,
     objective_end: Option<f64>,
     seed: u64,
+    /// The file of `--animation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    animation: Option<String>,
 }
 
 pub fn run(args: &DreamArgs) -> Result<Exit, Failure> {
@@ -112,13 +117,19 @@ impl Plan {
             Some(recipe) => recipe.dream.clone(),
             None => DreamSpec::preset(args.preset.unwrap_or_default()),
         };
-        let spec = args.override_spec(base.clone());
+        let mut spec = args.override_spec(base.clone());
         let starts = starts(args, recipe.as_ref(), &spec)?;
         let many = starts.len() > 1 || args.photos.iter().any(|path| path.is_dir());
         let destination = Destination::new(args.save.out.as_deref(), many)?;
         let as_it_is = args.photos.is_empty() && DreamSpec { save_every: 0, max_memory: None, ..spec.clone() } == base;
         let leaves_out_changes = !as_it_is && recipe.as_ref().is_some_and(|recipe| !recipe.changes.is_empty());
-        Ok(Self { spec, starts, destination, repeats: recipe.filter(|_| as_it_is), leaves_out_changes })
+        let plan_of = |path: &PathBuf| AnimationPlan::new(path, &spec, many);
+        let animation = args.save.animation.as_ref().map(plan_of).transpose()?;
+        if let Some(animation) = &animation {
+            spec.save_every = animation.deliver_every(spec.save_every);
+        }
+        let repeats = recipe.filter(|_| as_it_is);
+        Ok(Self { spec, starts, destination, animation, repeats, leaves_out_changes })
     }
 }
 
@@ -153,17 +164,29 @@ impl DreamSession<'_> {
         let started = Instant::now();
         let out = self.plan.destination.file_for(start.photo())?;
         let saver = Saver::new(&out, self.save)?;
+        let plan = self.plan;
+        let begin = |animation: &AnimationPlan| animation.begin(start.photo(), &out);
+        let mut animation = plan.animation.as_ref().map(begin).transpose()?;
         let photo = start.photo().map(|path| self.load(path)).transpose()?;
-        if photo.as_ref().is_some_and(|photo| photo.picture.alpha.is_some())
-            && saver.options.format == OutputFormat::Jpeg
-        {
-            self.reporter.note("JPEG has no transparency: what is transparent becomes white");
+        if photo.as_ref().is_some_and(|photo| photo.picture.alpha.is_some()) {
+            self.note_lost_alpha(saver.options.format);
         }
+        let first_frame = photo.as_ref().filter(|_| animation.is_some()).map(|photo| photo.picture.clone());
         let job = self.dreamer.dream(photo)?;
         saver.check_size(job.size_px())?;
-        let stop_after = self.plan.repeats.as_ref().and_then(|recipe| recipe.stopped_after);
+        if let (Some(animation), Some(first_frame)) = (&mut animation, first_frame) {
+            animation.start_with(&first_frame, job.size_px())?;
+        }
+        let stop_after = plan.repeats.as_ref().and_then(|recipe| recipe.stopped_after);
         let job = StopAfter { job, steps: stop_after.unwrap_or(usize::MAX) };
-        let keep = |dream: Dream| saver.save(&with_step(&out, dream.steps_done), &dream);
+        let save_every = self.save.save_every;
+        let keep = |dream: Dream| {
+            if let Some(animation) = &mut animation {
+                animation.add(&dream)?;
+            }
+            let is_asked_for = save_every.is_some_and(|every| dream.steps_done.is_multiple_of(every));
+            if is_asked_for { saver.save(&with_step(&out, dream.steps_done), &dream) } else { Ok(()) }
+        };
         let ended = follow(job, &mut self.reporter, &self.interrupts, keep)?;
         if ended.output.steps_done == 0 {
             self.reporter.note("stopped before the first step: there is nothing to save");
@@ -171,7 +194,37 @@ impl DreamSession<'_> {
         }
         saver.save(&out, &ended.output)?;
         self.tell(start, &out, &ended.output, ended.how, started)?;
-        Ok(ended.how)
+        match animation {
+            Some(animation) => self.animate(animation, &ended.output, ended.how),
+            None => Ok(ended.how),
+        }
+    }
+
+    /// Writes the animation of what was dreamt. Ctrl-C before its end leaves it out.
+    fn animate(&mut self, mut animation: Animation, dream: &Dream, how: How) -> Result<How, Failure> {
+        let (started, path) = (Instant::now(), animation.path().display().to_string());
+        animation.end_with(dream)?;
+        self.reporter.heading(&format!("writing {path}: {} frames", animation.len()));
+        // The Ctrl-C that ended the dream does not end this too.
+        let interrupts = &self.interrupts;
+        let saved = animation.save(|| how == How::Completed && interrupts.requested())?;
+        if saved == Saved::Stopped {
+            self.reporter.note(&format!("stopped: {path} was not written"));
+            return Ok(How::Cancelled);
+        }
+        let seconds = duration(started.elapsed().as_secs_f64());
+        self.report.line(format!("animation -> {path} ({} frames in {seconds})", animation.len()))?;
+        Ok(how)
+    }
+
+    /// Says which of the files to come show a photo without its transparency.
+    fn note_lost_alpha(&self, format: OutputFormat) {
+        if format == OutputFormat::Jpeg {
+            self.reporter.note("JPEG has no transparency: what is transparent becomes white");
+        }
+        if self.plan.animation.as_ref().is_some_and(|animation| !animation.has_alpha()) {
+            self.reporter.note("a GIF of a dream has no transparency: what is transparent becomes white");
+        }
     }
 
     fn load(&self, path: &Path) -> Result<Photo, Failure> {
@@ -212,6 +265,7 @@ impl DreamSession<'_> {
             objective_start: dream.objective.map(|[start, _]| start),
             objective_end: dream.objective.map(|[_, end]| end),
             seed: self.plan.spec.seed,
+            animation: self.save.animation.as_ref().map(|path| path.to_string_lossy().into_owned()),
         })
     }
 }

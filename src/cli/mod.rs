@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::base::parallel;
 
+mod animation;
 mod args;
 mod bench;
 mod classify;

@@ -35,6 +35,7 @@ Examples:
   oneiric dream photo.jpg --layer block4 --size 800     textures, 800 pixels wide
   oneiric dream holiday/ --out dreams/                  every photo of a folder
   oneiric dream --from-noise 640x480 --class macaw      what the net takes for a macaw
+  oneiric dream photo.jpg --animation dream.gif         the dream, and how it grew
   oneiric dream --recipe photo-dream.png --out same.png the same dream again, to the byte
 
 The layers of the net: oneiric inspect. The presets: oneiric dream --list-presets.
@@ -163,6 +164,13 @@ pub struct SaveArgs {
     /// Also save the picture after every so many steps, under the name with the number of the step
     #[arg(long, value_name = "STEPS", value_parser = values::at_least_one)]
     pub save_every: Option<usize>,
+
+    /// Also save the steps as an animation: GIF, APNG (.png) or WebP by its name
+    ///
+    /// It goes from the photo to the dream in about 60 frames and loops. GIF has 256 colours a frame and is shown
+    /// everywhere; APNG and WebP keep every colour and are larger.
+    #[arg(long, value_name = "FILE")]
+    pub animation: Option<PathBuf>,
 
     /// Bits a colour: 16 only in PNG and TIFF [default: 8]
     #[arg(long, value_name = "8|16", value_parser = one_of(BITS))]

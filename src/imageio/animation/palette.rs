@@ -1,9 +1,10 @@
 //! A picture in 256 colours of its own.
 //!
-//! The palette is NeuQuant's (Dekker 1994). On dreams it came out ahead of Wu's quantizer and of k-means in Oklab by
-//! 2 dB and more: a dream has small spots of extreme colours, which those two give up. What the palette lacks is spread by
-//! error diffusion (Floyd & Steinberg 1976), which on these busy pictures shows less than the grid of ordered dithering
-//! and changes no more from frame to frame.
+//! The palette is NeuQuant's (Dekker 1994). Measured on `assets/dream.jpg` with error diffusion, it is 1.4 dB closer than
+//! k-means in Oklab and 2.2 dB closer than Wu's quantizer (both of the `quantette` crate, at its defaults), and by 7 dB on
+//! means of 5×5 pixels; on the photo `assets/china.jpg` by 0.6, 2.4 and up to 4 dB. What the palette lacks is spread by
+//! error diffusion (Floyd & Steinberg 1976): ordered dithering changes less from frame to frame at single pixels (8.3
+//! steps of 8 bits against 9.5, where the pictures themselves change by 5.6) and as much on means, but its grid is seen.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,8 @@ use color_quant::NeuQuant;
 
 const MAX_COLORS: usize = 256;
 
-/// NeuQuant learns from at most so many pixels, spread over the picture: more take time and gain less than 0.3 dB.
+/// NeuQuant learns from at most so many pixels, spread over the picture: the time it takes is proportional to them. All of a
+/// 640×427 picture against half of it gained 0.2 dB, and 1 dB on means of 5×5 pixels.
 const MAX_LEARNT_PX: usize = 1 << 18;
 
 /// How much of a pixel's error its neighbours take over. All of it is truest to the colours from afar and noisy from

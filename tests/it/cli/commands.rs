@@ -205,3 +205,57 @@ fn a_reader_that_goes_ends_the_program_quietly() {
         assert!(status.code() == Some(0) && stderr.is_empty(), "{args:?}: {status} {stderr}");
     }
 }
+
+/// The frames of an animation, and whether it loops.
+fn gif_frames(path: impl AsRef<std::path::Path>) -> Vec<image::RgbImage> {
+    use image::AnimationDecoder as _;
+    let decoder = image::codecs::gif::GifDecoder::new(std::io::Cursor::new(read(path))).expect("a GIF");
+    let frames = decoder.into_frames().collect_frames().expect("whole frames");
+    frames.into_iter().map(|frame| image::DynamicImage::from(frame.into_buffer()).to_rgb8()).collect()
+}
+
+/// How far two pictures are apart on average, in steps of 8 bits.
+fn mean_difference(a: &image::RgbImage, b: &image::RgbImage) -> f64 {
+    assert_eq!(a.dimensions(), b.dimensions());
+    let sum: u64 = a.iter().zip(b.iter()).map(|(&a, &b)| u64::from(a.abs_diff(b))).sum();
+    sum as f64 / a.len() as f64
+}
+
+#[test]
+fn the_steps_are_saved_as_an_animation() {
+    let folder = Folder::new();
+    folder.photo("photo.png", 40, 32);
+    let ways = ["--save-every", "2", "--animation", "steps.gif", "--json"];
+    let args = ["dream", "photo.png", "--out", "d.png", "--octaves", "1", "--steps", "3", "--layer", "block2"];
+    let ran = folder.run(args.iter().chain(&ways));
+    assert_eq!(ran.assert_done().objects()[0]["animation"], "steps.gif");
+    // Each step is a frame, but only what was asked for is saved as a picture.
+    assert_eq!(folder.names(), ["d-step0002.png", "d.png", "photo.png", "steps.gif"]);
+    let frames = gif_frames(folder.path("steps.gif"));
+    assert_eq!(frames.len(), 4);
+    for (i, name) in [(0, "photo.png"), (2, "d-step0002.png"), (3, "d.png")] {
+        let off = mean_difference(&frames[i], &pixels(folder.path(name)));
+        assert!(off < 6.0, "frame {i} is not {name}: off by {off}");
+    }
+    // The animation and the picture carry the same recipe, and it makes the picture again.
+    folder.run(["dream", "--recipe", "steps.gif", "--out", "again.png"]).assert_done();
+    assert!(read(folder.path("again.png")) == read(folder.path("d.png")), "another dream");
+}
+
+#[test]
+fn animations_that_cannot_be_are_refused_before_the_work() {
+    let folder = Folder::new();
+    folder.photo("photo.png", 40, 32);
+    folder.photo("other.png", 40, 32);
+    for (args, problem) in [
+        (vec!["photo.png", "--animation", "a.mp4"], ".gif, .webp, .png or .apng"),
+        (vec!["photo.png", "other.png", "--animation", "a.gif"], "several photos"),
+        (vec!["photo.png", "--animation", "photo.png"], "the photo itself"),
+        (vec!["photo.png", "--out", "a.webp", "--animation", "./a.webp"], "where the picture goes"),
+        (vec!["photo.png", "--animation", "photo.png/a.gif"], "is a file, not a folder"),
+    ] {
+        let ran = folder.dream(&args);
+        assert!(ran.code == Some(2) && ran.stderr.contains(problem), "{args:?}: {ran:?}");
+        assert_eq!(folder.names(), ["other.png", "photo.png"], "{args:?}");
+    }
+}

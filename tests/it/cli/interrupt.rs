@@ -86,3 +86,18 @@ fn a_killed_dream_leaves_no_half_picture() {
         }
     }
 }
+
+#[test]
+fn an_interrupted_dream_has_its_animation() {
+    let folder = Folder::new();
+    folder.photo("photo.png", 40, 32);
+    let child = endless_dream(&folder, &["photo.png", "--animation", "a.png"]);
+    signal(&child, "INT");
+    let ran = end_of(child);
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    let reader = png::Decoder::new(std::io::Cursor::new(read(folder.path("a.png")))).read_info().expect("a PNG");
+    let frames = reader.info().animation_control().expect("an animation").num_frames;
+    assert!(frames >= 2, "the photo and what was dreamt: {frames}");
+    let names: Vec<String> = folder.names().into_iter().filter(|name| name.starts_with('.')).collect();
+    assert!(names.is_empty(), "{names:?}");
+}

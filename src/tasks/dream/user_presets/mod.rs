@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::check::check;
 use super::error::DreamError;
-use super::spec::{DreamSpec, Preset};
+use super::looks::Look;
+use super::spec::DreamSpec;
 use crate::base::atomic;
 use crate::imageio::{self, Filter, ImageError, Limits, OutputFormat, Picture, SaveOptions};
 use crate::tasks::home::Home;
@@ -111,7 +112,7 @@ impl PresetShelf {
     /// picture.
     ///
     /// # Errors
-    /// When the name is empty, too long, a bundled preset's, or differs from another preset's only in capitals; when the
+    /// When the name is empty, too long, a bundled one's ([`Look::ALL`]), or differs from another preset's only in capitals; when the
     /// settings make no sense; when the files cannot be written.
     pub fn save(&self, name: &str, spec: &DreamSpec, picture: Option<&Picture>) -> Result<String, PresetError> {
         let name = checked(name)?;
@@ -231,8 +232,8 @@ fn checked(name: &str) -> Result<&str, PresetError> {
     if name.chars().count() > MAX_NAME_CHARS || file_name::encode(name).len() > MAX_FILE_NAME_BYTES {
         return Err(PresetError::LongName);
     }
-    match Preset::ALL.map(Preset::name).into_iter().find(|bundled| folded(bundled) == folded(name)) {
-        Some(bundled) => Err(PresetError::Bundled { name: bundled.into() }),
+    match Look::ALL.iter().find(|look| folded(look.name) == folded(name)) {
+        Some(look) => Err(PresetError::Bundled { name: look.name.into() }),
         None => Ok(name),
     }
 }

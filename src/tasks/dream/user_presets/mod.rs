@@ -20,10 +20,8 @@ mod file_name;
 #[cfg(test)]
 mod tests;
 
-/// The longest side of a preset's picture in pixels. Larger ones are made smaller.
-pub const PICTURE_SIDE_PX: usize = 128;
-/// The longest name of a preset.
-pub const MAX_NAME_CHARS: usize = 64;
+const PICTURE_SIDE_PX: usize = UserPreset::PICTURE_SIDE_PX;
+const MAX_NAME_CHARS: usize = UserPreset::MAX_NAME_CHARS;
 
 /// File systems allow 255 bytes, some that encrypt far fewer characters; the extension comes on top.
 const MAX_FILE_NAME_BYTES: usize = 200;
@@ -38,8 +36,15 @@ pub struct UserPreset {
     pub name: String,
     /// The settings, without what belongs to the picture at hand ([`DreamSpec::look`]).
     pub spec: DreamSpec,
-    /// At most [`PICTURE_SIDE_PX`] a side.
+    /// At most [`UserPreset::PICTURE_SIDE_PX`] a side.
     pub picture: Option<Picture>,
+}
+
+impl UserPreset {
+    /// The longest side of a preset's picture in pixels. Larger ones are made smaller.
+    pub const PICTURE_SIDE_PX: usize = 128;
+    /// The longest name of a preset.
+    pub const MAX_NAME_CHARS: usize = 64;
 }
 
 /// Why a preset cannot be kept, renamed or deleted.
@@ -260,7 +265,7 @@ fn read_settings(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The picture, at most [`PICTURE_SIDE_PX`] a side.
+/// The picture, at most [`UserPreset::PICTURE_SIDE_PX`] a side.
 fn small(picture: &Picture) -> Picture {
     let longest = picture.width.max(picture.height);
     if longest <= PICTURE_SIDE_PX {

@@ -21,7 +21,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes to `path` what `fill` writes.
 ///
 /// # Errors
-/// As for [`write`], and those of `fill`.
+/// As for [`write()`], and those of `fill`.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut draft = Draft::new(path)?;
     fill(draft.file_mut())?;
@@ -85,7 +85,7 @@ impl Draft {
 /// newest is the old one, so a reader that finds no file at `path` looks there.
 ///
 /// # Errors
-/// As for [`write`]; the file that was there is then at `path` still.
+/// As for [`write()`]; the file that was there is then at `path` still.
 pub fn replace_keeping_old(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut draft = Draft::new(path)?;
     draft.file_mut().write_all(bytes)?;

@@ -22,7 +22,7 @@ pub fn check_writable(path: &Path) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// Writes `bytes` to `path`, making its folder where it is missing (see [`atomic::write`]). Read-only files are not
+/// Writes `bytes` to `path`, making its folder where it is missing (see [`atomic::write()`]). Read-only files are not
 /// replaced.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
     write_with(path, |file| file.write_all(bytes))

@@ -33,7 +33,7 @@ mod tests;
 pub use animation::{AnimationFormat, AnimationOptions, FrameSpool, Saved, save_animation};
 pub use atomic::check_writable;
 pub use color::keep_colors;
-pub use decode::{Limits, Loaded, Probe, load, probe};
+pub use decode::{Limits, Loaded, Probe, load, load_bytes, probe};
 pub use encode::{SaveOptions, save};
 pub use error::ImageError;
 pub use format::{Bits, OutputFormat, PictureFormat};

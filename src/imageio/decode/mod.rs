@@ -135,6 +135,27 @@ pub fn load(path: &Path, limits: &Limits) -> Result<Loaded, ImageError> {
     Ok(Loaded { picture, notes, recipe, source_format: format, bits })
 }
 
+/// Reads a picture from memory as [`load`] does from a file, such as one that is part of the program or on the
+/// clipboard. `name` stands for the file in errors.
+///
+/// # Errors
+/// When the bytes are no picture, or one that is larger than the limits, truncated or damaged.
+pub fn load_bytes(name: &Path, bytes: &[u8], limits: &Limits) -> Result<Loaded, ImageError> {
+    if bytes.is_empty() {
+        return Err(ImageError::Empty { path: name.to_path_buf() });
+    }
+    let head = &bytes[..bytes.len().min(SNIFF_BYTES)];
+    let format = sniff(head).map_err(|what| ImageError::NotAPicture { path: name.to_path_buf(), what })?;
+    let header = header(format, Cursor::new(bytes)).map_err(|fault| explain(name, format, fault, None))?;
+    let probe = checked(name, format, &header, bytes.len() as u64)?;
+    check_limits(name, &probe, limits)?;
+    let decoded = decode(format, bytes, limits);
+    let mut raster = decoded.map_err(|fault| explain(name, format, fault, Some((&probe, limits))))?;
+    let (recipe, bits) = (raster.recipe.take(), raster.bits);
+    let (picture, notes) = raster.into_picture();
+    Ok(Loaded { picture, notes, recipe, source_format: format, bits })
+}
+
 /// Opens a regular file that is not empty, and measures it.
 pub(super) fn open(path: &Path) -> Result<(File, u64), ImageError> {
     let read = |error| ImageError::reading(path, error);

@@ -1,7 +1,7 @@
 //! Reading files that other programs have written.
 
 use super::*;
-use crate::imageio::{Bits, PictureFormat, probe};
+use crate::imageio::{Bits, ImageError, PictureFormat, load_bytes, probe};
 
 #[test]
 fn lossless_files_are_read_to_the_bit() {
@@ -196,5 +196,25 @@ fn photos_of_cameras_are_read() {
         assert_eq!(loaded.picture.size(), size, "{name}");
         let mean = loaded.picture.luma().iter().sum::<f32>() / loaded.picture.len() as f32;
         assert!((40.0..215.0).contains(&mean), "{name}: {mean}");
+    }
+}
+
+#[test]
+fn pictures_in_memory_are_read_as_files_are() {
+    let limits = Limits::default();
+    for name in ["rgba.png", "rgb-420.jpg", "rgba.webp", "rgba.tif", "rgb.bmp", "animated.gif"] {
+        let path = fixture(name);
+        let bytes = std::fs::read(&path).expect("a fixture");
+        let (memory, file) = (load_bytes(&path, &bytes, &limits).expect(name), read(&path));
+        assert_eq!((&memory.picture, &memory.notes), (&file.picture, &file.notes), "{name}");
+        assert_eq!((memory.source_format, memory.bits), (file.source_format, file.bits), "{name}");
+        assert!(load_bytes(&path, &bytes[..bytes.len() / 2], &limits).is_err(), "half of {name}");
+        let refused = load_bytes(&path, &bytes, &Limits { max_pixels: 3, ..limits });
+        assert!(matches!(refused, Err(ImageError::TooLarge { .. })), "{name}: {refused:?}");
+    }
+    for bytes in [&b""[..], b"x", b"a text"] {
+        assert!(
+            load_bytes(Path::new("a name"), bytes, &limits).expect_err("no picture").to_string().contains("a name")
+        );
     }
 }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::check::check;
 use super::error::DreamError;
-use super::spec::{DreamSpec, Preset};
+use super::looks::Look;
+use super::spec::DreamSpec;
 use crate::base::atomic;
 use crate::imageio::{self, Filter, ImageError, Limits, OutputFormat, Picture, SaveOptions};
 use crate::tasks::home::Home;
@@ -19,10 +20,8 @@ mod file_name;
 #[cfg(test)]
 mod tests;
 
-/// The longest side of a preset's picture in pixels. Larger ones are made smaller.
-pub const PICTURE_SIDE_PX: usize = 128;
-/// The longest name of a preset.
-pub const MAX_NAME_CHARS: usize = 64;
+const PICTURE_SIDE_PX: usize = UserPreset::PICTURE_SIDE_PX;
+const MAX_NAME_CHARS: usize = UserPreset::MAX_NAME_CHARS;
 
 /// File systems allow 255 bytes, some that encrypt far fewer characters; the extension comes on top.
 const MAX_FILE_NAME_BYTES: usize = 200;
@@ -37,8 +36,15 @@ pub struct UserPreset {
     pub name: String,
     /// The settings, without what belongs to the picture at hand ([`DreamSpec::look`]).
     pub spec: DreamSpec,
-    /// At most [`PICTURE_SIDE_PX`] a side.
+    /// At most [`UserPreset::PICTURE_SIDE_PX`] a side.
     pub picture: Option<Picture>,
+}
+
+impl UserPreset {
+    /// The longest side of a preset's picture in pixels. Larger ones are made smaller.
+    pub const PICTURE_SIDE_PX: usize = 128;
+    /// The longest name of a preset.
+    pub const MAX_NAME_CHARS: usize = 64;
 }
 
 /// Why a preset cannot be kept, renamed or deleted.
@@ -111,7 +117,7 @@ impl PresetShelf {
     /// picture.
     ///
     /// # Errors
-    /// When the name is empty, too long, a bundled preset's, or differs from another preset's only in capitals; when the
+    /// When the name is empty, too long, a bundled one's ([`Look::ALL`]), or differs from another preset's only in capitals; when the
     /// settings make no sense; when the files cannot be written.
     pub fn save(&self, name: &str, spec: &DreamSpec, picture: Option<&Picture>) -> Result<String, PresetError> {
         let name = checked(name)?;
@@ -231,8 +237,8 @@ fn checked(name: &str) -> Result<&str, PresetError> {
     if name.chars().count() > MAX_NAME_CHARS || file_name::encode(name).len() > MAX_FILE_NAME_BYTES {
         return Err(PresetError::LongName);
     }
-    match Preset::ALL.map(Preset::name).into_iter().find(|bundled| folded(bundled) == folded(name)) {
-        Some(bundled) => Err(PresetError::Bundled { name: bundled.into() }),
+    match Look::ALL.iter().find(|look| folded(look.name) == folded(name)) {
+        Some(look) => Err(PresetError::Bundled { name: look.name.into() }),
         None => Ok(name),
     }
 }
@@ -259,7 +265,7 @@ fn read_settings(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The picture, at most [`PICTURE_SIDE_PX`] a side.
+/// The picture, at most [`UserPreset::PICTURE_SIDE_PX`] a side.
 fn small(picture: &Picture) -> Picture {
     let longest = picture.width.max(picture.height);
     if longest <= PICTURE_SIDE_PX {

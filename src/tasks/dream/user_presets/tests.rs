@@ -1,4 +1,4 @@
-use super::super::spec::{ClassGoal, LayerWeight, Neuron, SizePx};
+use super::super::spec::{ClassGoal, LayerWeight, Neuron, Preset, SizePx};
 use super::*;
 use crate::optvis::transform::Jitter;
 
@@ -118,7 +118,7 @@ fn names_that_cannot_be_are_refused() {
         let error = shelf.shelf.save(name, &strokes(), None).expect_err(name).to_string();
         assert!(error.contains(told), "{name}: {error}");
     }
-    for name in ["vivid", "Vivid", " google-2015 "] {
+    for name in ["vivid", "Vivid", " google-2015 ", "Ripples"] {
         let refused = shelf.shelf.save(name, &strokes(), None);
         assert!(matches!(refused, Err(PresetError::Bundled { .. })), "{name}: {refused:?}");
     }

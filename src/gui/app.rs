@@ -7,8 +7,8 @@ use eframe::{CreationContext, NativeOptions};
 use egui::{Context, Event as Input, IconData, Ui, ViewportBuilder, ViewportCommand};
 
 use crate::gui::command::Command;
-use crate::gui::host::worker::{Host, Wake};
 use crate::gui::host::Files;
+use crate::gui::host::worker::{Host, Wake};
 use crate::gui::panels::{self, Pen};
 use crate::gui::settings::Settings;
 use crate::gui::state::{AppState, Effect};
@@ -208,4 +208,3 @@ impl App {
         }
     }
 }
-

@@ -32,7 +32,8 @@ pub fn small_net() -> Arc<Graph> {
     }
     let pool = net.add("pool", Op::GlobalPool(GlobalPool { kind: GlobalPoolKind::Average }), &[from], &[]);
     net.param("logits", &[4, 8, 1, 1], (0..32).map(|i| (i * 29 % 17) as f32 / 8.0 - 1.0).collect::<Vec<f32>>());
-    let logits = net.add("logits", Op::Conv2d(Conv2d { window: Window::square(1, 1), groups: 1 }), &[pool], &["logits"]);
+    let logits =
+        net.add("logits", Op::Conv2d(Conv2d { window: Window::square(1, 1), groups: 1 }), &[pool], &["logits"]);
     net.add("probabilities", Op::Softmax(Softmax {}), &[logits], &[]);
     let preprocess = Preprocess { order: ChannelOrder::Rgb, mean: vec![127.0; 3], scale: vec![1.0 / 128.0; 3] };
     let labels = ["red fox", "grey fox", "macaw", "castle"].map(String::from).to_vec();

@@ -8,18 +8,18 @@ use super::dream::{photo_of, save};
 use super::pictures::{image_of, picture_from, thumbnail, thumbnail_of};
 use super::worker::Outlet;
 use super::{
-    ANIMATIONS, Event, Exposure, Failed, Image, OpenNet, OpenPhoto, OwnPreset, Pick, Request, SaveTo, Start, Step,
-    look, picture_of,
+    ANIMATIONS, BundledPreset, Event, Exposure, Failed, Image, OpenNet, OpenPhoto, OwnPreset, Pick, Request, SaveTo,
+    Start, Step, look, picture_of,
 };
 use crate::base::atomic;
 use crate::base::text::one_line;
 use crate::gui::session::Session;
 use crate::gui::settings::Settings;
-use crate::nn::graph::Graph;
 use crate::imageio::{self, AnimationFormat, AnimationOptions, OutputFormat, SaveOptions, Saved, save_animation};
+use crate::nn::graph::Graph;
 use crate::tasks::catalogue;
 use crate::tasks::destination::{PICTURE_ENDINGS, fresh_name, pictures_in};
-use crate::tasks::dream::{Dream, Dreamer, Frame, Photo, PresetShelf, Recipe};
+use crate::tasks::dream::{Dream, Dreamer, Frame, Look, Photo, PresetShelf, Recipe};
 use crate::tasks::home::Home;
 use crate::tasks::inspect::inspect;
 use crate::tasks::look::{dreamable_layers, first_layer_filters, layout};
@@ -37,12 +37,13 @@ const NODE_GAP: [f32; 2] = [22.0, 26.0];
 /// Reads and writes on one thread.
 pub struct Files {
     home: Option<Home>,
+    has_listed_looks: bool,
 }
 
 impl Files {
     /// Without a home nothing is kept from one start to the next.
     pub fn new(home: Option<Home>) -> Self {
-        Self { home }
+        Self { home, has_listed_looks: false }
     }
 
     pub fn home(&self) -> &Option<Home> {
@@ -149,7 +150,17 @@ impl Files {
         }
     }
 
-    fn list_presets(&self, outlet: &Outlet) {
+    fn list_presets(&mut self, outlet: &Outlet) {
+        let bundled = |look: &Look| BundledPreset {
+            name: look.name.into(),
+            summary: look.summary.into(),
+            spec: look.spec(),
+            picture: look.thumbnail().ok().as_ref().map(image_of),
+        };
+        if !self.has_listed_looks {
+            self.has_listed_looks = true;
+            outlet.send(Event::BundledPresets(Look::ALL.iter().map(bundled).collect()));
+        }
         let Some(home) = &self.home else { return };
         let (presets, unreadable) = PresetShelf::open(home).list();
         let own = |preset: crate::tasks::dream::UserPreset| OwnPreset {
@@ -162,7 +173,7 @@ impl Files {
     }
 
     fn change_presets<E: std::error::Error + 'static>(
-        &self,
+        &mut self,
         outlet: &Outlet,
         change: impl FnOnce(&PresetShelf) -> Result<(), E>,
     ) {

@@ -106,15 +106,8 @@ fn own_menu(response: &Response, pen: &mut Pen<'_>, name: &str) {
 
 /// Whether the settings are the preset's, but for what belongs to the photo.
 fn is_in_use(preset: &DreamSpec, now: &DreamSpec) -> bool {
-    let own = now.clone();
-    let preset = DreamSpec {
-        size: own.size,
-        from_noise: own.from_noise,
-        net: own.net.clone(),
-        seed: own.seed,
-        ..preset.clone()
-    };
-    preset == own
+    let dressed = now.with_look(preset);
+    dressed == DreamSpec { net: dressed.net.clone(), ..now.clone() }
 }
 
 /// The middle part of an image that covers `space` without being stretched.

@@ -238,9 +238,14 @@ fn set_spec(state: &mut AppState, spec: DreamSpec, host: &mut dyn JobHost) {
 }
 
 pub fn apply_preset(state: &mut AppState, preset: DreamSpec, host: &mut dyn JobHost) {
-    let own = state.spec.clone();
-    // What belongs to the photo, not to the look, stays.
-    let spec = DreamSpec { size: own.size, from_noise: own.from_noise, net: own.net, seed: own.seed, ..preset };
+    let mut spec = state.spec.with_look(&preset);
+    let has_goal = !preset.layers.is_empty() || preset.class.is_some();
+    if !has_goal {
+        // It suits any net.
+        spec.net.clone_from(&state.spec.net);
+    } else if state.net.as_ref().is_some_and(|net| net.key != spec.net) {
+        super::files::open_net(state, spec.net.clone(), host);
+    }
     state.history.settle();
     edit(state, spec, "preset", host);
     state.history.settle();

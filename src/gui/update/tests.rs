@@ -149,10 +149,16 @@ fn a_channel_a_layer_or_a_class_replaces_what_was_dreamt() {
 fn a_preset_keeps_what_belongs_to_the_photo() {
     let mut desk = Desk::ready();
     edit(&mut desk, |spec| (spec.size, spec.seed) = (Some(300), 7));
-    let preset = DreamSpec { steps: 33, size: None, seed: 0, net: "other".into(), ..small_spec() };
+    let preset = DreamSpec { steps: 33, size: None, seed: 2, net: "other".into(), ..small_spec() };
     desk.run(Command::ApplyPreset(Box::new(preset)));
     let spec = &desk.state.spec;
-    assert_eq!((spec.steps, spec.size, spec.seed, spec.net.as_str()), (33, Some(300), 7, "small"));
+    // Without layers it suits any net.
+    assert_eq!((spec.steps, spec.size, spec.seed, spec.net.as_str()), (33, Some(300), 2, "small"));
+    assert!(desk.host.names().is_empty());
+    let layers = vec![LayerWeight { name: "deep".into(), weight: 1.0 }];
+    let preset = DreamSpec { layers, net: "other".into(), ..small_spec() };
+    desk.run(Command::ApplyPreset(Box::new(preset)));
+    assert_eq!(desk.host.names(), ["OpenNet"]);
 }
 
 #[test]
@@ -171,7 +177,8 @@ fn a_dropped_dream_brings_its_settings_back() {
     });
     let picture = open_photo("somewhere/photo-dream.png");
     let path = PathBuf::from("somewhere/photo-dream.png");
-    let found = Event::DreamOpened { path: path.clone(), recipe: recipe.clone(), photo: Some(photo), picture: picture.clone() };
+    let found =
+        Event::DreamOpened { path: path.clone(), recipe: recipe.clone(), photo: Some(photo), picture: picture.clone() };
     desk.report(found);
     assert_eq!(desk.state.spec, dream);
     assert!(desk.state.after().is_some_and(|image| std::sync::Arc::ptr_eq(image, &picture.image)));

@@ -15,7 +15,7 @@
 //! | 3 | [`optvis`] | gradient ascent on inputs, taken apart |
 //! | 2 | [`formats`], [`imageio`], [`job`] | nets from files; pictures; the run loop |
 //! | 1 | [`nn`] | operations, the graph of a net, the plans that run it |
-//! | 0 | [`base`] | tensors, BLAS, SIMD, threads, random streams |
+//! | 0 | [`base`] | tensors, BLAS, SIMD, threads, random streams, whole files |
 //!
 //! # Conventions
 //!

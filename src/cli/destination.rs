@@ -1,15 +1,11 @@
 //! Which photos are meant, and which file each dream goes to.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::{Context as _, anyhow};
 
 use super::failure::Failure;
-
-/// Endings of the pictures that a folder is searched for. A file that is named is opened whatever its ending.
-const PICTURE_ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif"];
+use crate::tasks::destination::{fresh_name, pictures_in};
 
 /// The photos that `paths` mean: files are themselves, folders the pictures in them (not those in folders below) in the
 /// order of their names.
@@ -28,21 +24,6 @@ pub fn expand_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     Ok(photos)
-}
-
-fn pictures_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        let is_picture = ending.is_some_and(|ending| PICTURE_ENDINGS.contains(&ending.as_str()));
-        if is_picture && !is_hidden && path.is_file() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// Where dreams go.
@@ -91,17 +72,6 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// `STEM-dream.png`, or the first of `STEM-dream-2.png`, `STEM-dream-3.png`, … that is not there.
-fn fresh_name(folder: &Path, stem: &std::ffi::OsStr) -> PathBuf {
-    let numbered = |number: usize| {
-        let mut name = OsString::from(stem);
-        name.push(if number == 1 { "-dream.png".to_string() } else { format!("-dream-{number}.png") });
-        folder.join(name)
-    };
-    let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
-    (1..).map(numbered).find(is_free).expect("some number is free")
-}
-
 /// The name of `out` with the number of a step: `dream.png` becomes `dream-step0040.png`.
 pub fn with_step(out: &Path, step: usize) -> PathBuf {
     let mut name = out.file_stem().unwrap_or_default().to_os_string();
@@ -115,6 +85,8 @@ pub fn with_step(out: &Path, step: usize) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder() -> tempfile::TempDir {

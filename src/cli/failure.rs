@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::anyhow;
 
+use crate::base::text::one_line;
+
 /// How a command ended; the numbers are the program's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -65,27 +67,16 @@ impl Failure {
     pub fn report(&self) -> Exit {
         match self {
             Self::Input(error) => {
-                complain(&one_line(error));
+                complain(&one_line(error.as_ref()));
                 Exit::BadInput
             }
             Self::Running(error) => {
-                complain(&one_line(error));
+                complain(&one_line(error.as_ref()));
                 Exit::Failed
             }
             Self::NobodyReads => Exit::Done,
         }
     }
-}
-
-/// The error and what caused it, on one line. Causes that the error already tells are not told twice.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes one sentence to stderr. Where stderr is closed there is nobody to tell.
@@ -127,15 +118,7 @@ mod tests {
     fn a_panic_is_a_failure_that_names_its_place() {
         let outcome = catch_panics(|| panic!("lost the thread"));
         let Err(Failure::Running(error)) = outcome else { panic!("{outcome:?}") };
-        let text = one_line(&error);
+        let text = one_line(error.as_ref());
         assert!(text.contains("lost the thread at ") && text.contains("failure.rs:"), "{text}");
-    }
-
-    #[test]
-    fn causes_are_told_once_and_in_one_line() {
-        let error = anyhow!("line one\n  line two").context("cannot do it");
-        assert_eq!(one_line(&error), "cannot do it: line one line two");
-        let error = anyhow!("no space").context("cannot write x: no space").context("nothing is saved");
-        assert_eq!(one_line(&error), "nothing is saved: cannot write x: no space");
     }
 }

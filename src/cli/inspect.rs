@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::args::InspectArgs;
 use super::failure::{Exit, Failure};
-use super::output::{Report, table, with_commas, with_unit};
+use super::output::{Report, table, with_commas};
+use crate::base::text::with_unit;
 use crate::tasks::catalogue;
 use crate::tasks::inspect::{Inspection, Layer, Totals, inspect};
 

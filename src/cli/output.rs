@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::failure::Failure;
+use crate::base::atomic;
 
 /// Takes a command's results.
 pub struct Report {
@@ -72,7 +73,7 @@ impl Report {
     pub fn finish(self) -> Result<(), Failure> {
         match self.target {
             Target::Stdout => Ok(()),
-            Target::File { path, text } => write_atomically(&path, &text)
+            Target::File { path, text } => atomic::write(&path, &text)
                 .with_context(|| format!("cannot write {}", path.display()))
                 .map_err(Failure::Input),
         }
@@ -86,14 +87,6 @@ fn stdout_failure(error: io::Error) -> Failure {
     Failure::running(anyhow::Error::new(error).context("cannot write to the standard output"))
 }
 
-fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
 /// `1234567` as `1,234,567`.
 pub fn with_commas(number: u64) -> String {
     let digits = number.to_string();
@@ -105,43 +98,6 @@ pub fn with_commas(number: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// Three significant digits and a unit: `4.65 M`, `385 M`, `1.20 G`.
-pub fn with_unit(number: u64) -> String {
-    let mut value = number as f64;
-    let mut unit = "";
-    for larger in ["k", "M", "G", "T", "P"] {
-        // What would be shown as 1000 belongs to the next unit.
-        if value < 999.5 {
-            break;
-        }
-        (value, unit) = (value / 1000.0, larger);
-    }
-    if unit.is_empty() {
-        return number.to_string();
-    }
-    let decimals = if value < 9.995 {
-        2
-    } else if value < 99.95 {
-        1
-    } else {
-        0
-    };
-    format!("{value:.decimals$} {unit}")
-}
-
-/// Seconds as people say them: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 05 min`.
-pub fn duration(seconds: f64) -> String {
-    if seconds < 10.0 {
-        return format!("{seconds:.1} s");
-    }
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
 }
 
 /// Lays out rows in columns: the first columns left-aligned, the rest right-aligned.
@@ -164,23 +120,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
-        let cases = [(0, "0"), (999, "999"), (1000, "1.00 k"), (4_652_008, "4.65 M"), (99_960_000, "100 M")];
-        let more = [(385_000_000, "385 M"), (999_600_000, "1.00 G"), (15_470_000_000, "15.5 G")];
-        for (number, text) in cases.into_iter().chain(more) {
-            assert_eq!(with_unit(number), text, "{number}");
-        }
-        assert_eq!(
-            (with_commas(0), with_commas(999), with_commas(4_652_008)),
-            ("0".into(), "999".into(), "4,652,008".into())
-        );
-    }
-
-    #[test]
-    fn durations_read_well() {
-        let cases = [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 05 min")];
-        for (seconds, text) in cases {
-            assert_eq!(duration(seconds), text, "{seconds}");
+    fn long_numbers_have_commas() {
+        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (4_652_008, "4,652,008")];
+        for (number, text) in cases {
+            assert_eq!(with_commas(number), text);
         }
     }
 

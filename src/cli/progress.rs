@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::failure::complain;
-use super::output::duration;
+use crate::base::text::duration;
 use crate::job::{Position, Progress};
 
 /// Shows how far the work is.

@@ -1,12 +1,11 @@
-//! Writing a file whole or not at all.
+//! Writing a picture whole or not at all: what may be replaced, and what the errors mean.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
-
 use super::error::ImageError;
+use crate::base::atomic::{self, folder_of};
 
 /// Checks that a picture could be written to `path`, before hours of work are spent on it: that no folder, device or
 /// read-only file is in its place, and that its folder is writable or can be made. Nothing is left behind.
@@ -19,40 +18,58 @@ pub fn check_writable(path: &Path) -> Result<(), ImageError> {
     if !folder.is_dir() {
         return Err(ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: folder.to_path_buf() });
     }
-    temporary_in(folder).map_err(|error| ImageError::writing(path, error))?;
+    atomic::temporary_in(folder).map_err(|error| ImageError::writing(path, error))?;
     Ok(())
 }
 
-/// Writes `bytes` to `path`, making its folder where it is missing: first to a temporary file beside it, then to disk,
-/// then under its name. On failure the file that was there is untouched and the temporary one removed.
+/// Writes `bytes` to `path`, making its folder where it is missing (see [`atomic::write`]). Read-only files are not
+/// replaced.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
     write_with(path, |file| file.write_all(bytes))
 }
 
 fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ImageError> {
+    let mut draft = Draft::new(path)?;
+    fill(draft.draft.file_mut()).map_err(|error| ImageError::writing(path, error))?;
+    draft.commit()
+}
+
+/// As [`atomic::Draft`], with errors that name the picture.
+pub(super) struct Draft<'a> {
+    path: &'a Path,
+    draft: atomic::Draft,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(path: &'a Path) -> Result<Self, ImageError> {
+        let target = real_target(path)?;
+        let draft = atomic::Draft::new(&target).map_err(|error| match error.kind() {
+            // Making folders fails so where a file is in the place of one.
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: folder_of(&target).to_path_buf() }
+            }
+            _ => ImageError::writing(path, error),
+        })?;
+        Ok(Self { path, draft })
+    }
+
+    pub(super) fn file(&self) -> &fs::File {
+        self.draft.file()
+    }
+
+    /// Puts what has been written to disk, then under its name.
+    pub(super) fn commit(self) -> Result<(), ImageError> {
+        self.draft.commit().map_err(|error| ImageError::writing(self.path, error))
+    }
+}
+
+/// A file without a name for what is needed until `path` is written, in the folder of `path`: there is room for pictures
+/// there, while the system's folder for temporary files may lie in memory.
+pub(super) fn scratch_beside(path: &Path) -> Result<fs::File, ImageError> {
     let target = real_target(path)?;
     let folder = folder_of(&target);
-    let written = fs::create_dir_all(folder).and_then(|()| {
-        let mut temporary = temporary_in(folder)?;
-        fill(temporary.as_file_mut())?;
-        if let Ok(old) = fs::metadata(&target) {
-            temporary.as_file().set_permissions(old.permissions())?;
-        }
-        temporary.as_file().sync_all()?;
-        temporary.persist(&target).map_err(|error| error.error)?;
-        Ok(())
-    });
-    written.map_err(|error| match error.kind() {
-        // `create_dir_all` says so of a file in the place of a folder.
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-            ImageError::ParentNotAFolder { path: path.to_path_buf(), blocking: folder.to_path_buf() }
-        }
-        _ => ImageError::writing(path, error),
-    })?;
-    // The new name lasts through a power cut once the folder is on disk too; not every system can do it.
-    #[cfg(unix)]
-    let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
-    Ok(())
+    let file = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    file.map_err(|error| ImageError::writing(path, error))
 }
 
 /// The file that will be replaced: `path`, or what it links to. Refuses what is not a file that may be written.
@@ -79,26 +96,6 @@ fn real_target(path: &Path) -> Result<PathBuf, ImageError> {
         return Err(ImageError::OutputReadOnly { path: path.to_path_buf() });
     }
     fs::canonicalize(path).map_err(|error| ImageError::writing(path, error))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) => folder,
-        None => path,
-    }
-}
-
-/// A temporary file that becomes the picture: with the permissions of any new file, not the private ones that temporary
-/// files have.
-fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = Builder::new();
-    builder.prefix(".oneiric-").suffix(".part");
-    #[cfg(unix)]
-    let readable = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
-    #[cfg(unix)]
-    builder.permissions(readable);
-    builder.tempfile_in(folder)
 }
 
 #[cfg(test)]

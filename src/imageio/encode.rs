@@ -80,7 +80,7 @@ fn check_fits(path: &Path, picture: &Picture, options: &SaveOptions) -> Result<(
 type Encoded = Result<Vec<u8>, Box<dyn std::error::Error>>;
 
 /// Interleaved samples, RGBA where there is alpha and RGB where there is none.
-fn samples<T>(picture: &Picture, sample_of: fn(f32) -> T) -> Vec<T> {
+pub(super) fn samples<T>(picture: &Picture, sample_of: fn(f32) -> T) -> Vec<T> {
     match &picture.alpha {
         None => picture.rgb.iter().map(|&value| sample_of(value)).collect(),
         Some(alpha) => {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::animation::AnimationFormat;
 use super::format::{OutputFormat, PictureFormat};
 
 /// A failure to read or write a picture: one sentence that names the file and says what to do.
@@ -80,6 +81,36 @@ pub enum ImageError {
     Write { path: PathBuf, source: io::Error },
     #[error("cannot encode {path} as {format}: {reason}")]
     Encode { path: PathBuf, format: OutputFormat, reason: String },
+
+    #[error("{path} does not say which animation to write: end its name in .gif, .webp, .png or .apng")]
+    NoAnimationFormat { path: PathBuf },
+    #[error("an animation {path} needs between 1 and {max_frames} frames, not {frames}: choose another number")]
+    FrameCount { path: PathBuf, frames: usize, max_frames: usize },
+    #[error(
+        "a frame of {path} cannot last {ms} ms: choose between {} and {} ms",
+        .allowed.start(), .allowed.end()
+    )]
+    FrameTime { path: PathBuf, ms: u32, allowed: std::ops::RangeInclusive<u32> },
+    #[error(
+        "frame {frame} of {path} is {}×{}, not {}×{} as the first one: make all frames of one size",
+        .size_px[0], .size_px[1], .expected_px[0], .expected_px[1]
+    )]
+    FrameSize {
+        path: PathBuf,
+        /// From 1.
+        frame: usize,
+        /// `[width, height]`.
+        size_px: [usize; 2],
+        /// `[width, height]` of the first frame.
+        expected_px: [usize; 2],
+    },
+    #[error(
+        "{width_px}×{height_px} is more than an animated {format} can hold (at most {max_side_px} a side): make the \
+         frames of {path} smaller"
+    )]
+    FrameTooLarge { path: PathBuf, format: AnimationFormat, width_px: usize, height_px: usize, max_side_px: usize },
+    #[error("cannot encode the animation {path} as {format}: {reason}")]
+    EncodeAnimation { path: PathBuf, format: AnimationFormat, reason: String },
 }
 
 impl ImageError {

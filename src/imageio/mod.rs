@@ -14,6 +14,7 @@
 //! - Writing is atomic: the old file or the whole new one, never half of it ([`save`]).
 //! - A picture carries the text that repeats it, its recipe ([`read_recipe`]).
 
+pub mod animation;
 pub mod color;
 pub mod resize;
 
@@ -29,6 +30,7 @@ mod recipe;
 #[cfg(test)]
 mod tests;
 
+pub use animation::{AnimationFormat, AnimationOptions, FrameSpool, Saved, save_animation};
 pub use atomic::check_writable;
 pub use color::keep_colors;
 pub use decode::{Limits, Loaded, Probe, load, probe};

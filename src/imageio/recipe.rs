@@ -2,9 +2,10 @@
 //!
 //! | format | where |
 //! |---|---|
-//! | PNG | an iTXt chunk (UTF-8) of keyword `oneiric.recipe`; a tEXt or zTXt chunk that another tool made of it is read |
+//! | PNG, APNG | an iTXt chunk (UTF-8) of keyword `oneiric.recipe`; a tEXt or zTXt chunk that another tool made of it is read |
 //! | JPEG, WebP | the EXIF UserComment, after a first line `oneiric.recipe` that tells it from other programs' comments |
 //! | TIFF | the same UserComment, in the file's EXIF directory |
+//! | GIF | a comment extension before the first frame, after the same first line, in UTF-8 |
 //! | JPEG, too long for EXIF's 64 KiB | APP4 segments `oneiric.recipe\0`, number from 1, count, UTF-8 |
 
 use std::fs::File;
@@ -52,7 +53,8 @@ pub fn read_recipe(path: &Path) -> Result<Option<String>, ImageError> {
         PictureFormat::Jpeg => of_jpeg(&mut reader),
         PictureFormat::WebP => of_webp(reader),
         PictureFormat::Tiff => of_tiff(reader),
-        PictureFormat::Bmp | PictureFormat::Gif => Ok(None),
+        PictureFormat::Gif => of_gif(&mut reader),
+        PictureFormat::Bmp => Ok(None),
     };
     found.map_err(|fault| match fault {
         Fault::Damaged(reason) | Fault::Unsupported(reason) => {
@@ -269,6 +271,70 @@ pub(super) fn of_tiff(reader: impl BufRead + Seek) -> Result<Option<String>, Fau
     match decoder.read_directory_tags(&directory).find_tag_bytes(USER_COMMENT, &mut comment, 0) {
         Ok(Some(_)) => of_user_comment(&comment),
         _ => Ok(None),
+    }
+}
+
+// GIF
+
+/// The comment that holds a recipe.
+pub(super) fn gif_comment(recipe: &str) -> Vec<u8> {
+    [FIRST_LINE, recipe].concat().into_bytes()
+}
+
+/// The recipe among the comments before a GIF's first frame. A file that ends before has none.
+pub(super) fn of_gif(reader: &mut impl Read) -> Result<Option<String>, Fault> {
+    const SCREEN_BYTES: usize = 13;
+    const EXTENSION: u8 = b'!';
+    const COMMENT: u8 = 0xfe;
+    let mut screen = [0; SCREEN_BYTES];
+    if !filled(reader, &mut screen)? {
+        return Ok(None);
+    }
+    let packed = screen[10];
+    let mut palette = [0; 3 << 8];
+    let palette_bytes = if packed & 0x80 != 0 { 3 << ((packed & 7) + 1) } else { 0 };
+    if !filled(reader, &mut palette[..palette_bytes])? {
+        return Ok(None);
+    }
+    loop {
+        let mut start = [0; 2];
+        if !filled(reader, &mut start)? || start[0] != EXTENSION {
+            return Ok(None);
+        }
+        let Some(text) = sub_blocks(reader, start[1] == COMMENT)? else { return Ok(None) };
+        if let Some(recipe) = text.strip_prefix(FIRST_LINE.as_bytes()) {
+            let recipe = String::from_utf8(recipe.to_vec()).map_err(|_| Fault::damaged("it is not UTF-8 text"))?;
+            return bounded(recipe).map(Some);
+        }
+    }
+}
+
+/// Reads sub-blocks, each after its length, up to an empty one; the longest recipe's, when they are `kept`. `None` when
+/// the file ends before.
+fn sub_blocks(reader: &mut impl Read, kept: bool) -> Result<Option<Vec<u8>>, Fault> {
+    let mut data = Vec::new();
+    loop {
+        let mut length = [0];
+        let mut block = [0; u8::MAX as usize];
+        if !filled(reader, &mut length)? || !filled(reader, &mut block[..usize::from(length[0])])? {
+            return Ok(None);
+        }
+        if length == [0] {
+            return Ok(Some(data));
+        }
+        // One block more than allowed is enough to see that it is too long.
+        if kept && data.len() <= FIRST_LINE.len() + MAX_RECIPE_BYTES {
+            data.extend_from_slice(&block[..usize::from(length[0])]);
+        }
+    }
+}
+
+/// Whether the buffer could be filled before the file's end.
+fn filled(reader: &mut impl Read, buffer: &mut [u8]) -> Result<bool, Fault> {
+    match reader.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(Fault::Io(error)),
     }
 }
 

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::values::{self, Channels};
+use super::values;
 use super::{Bytes, Common};
 use crate::imageio::Bits;
 use crate::optvis::objective::Measure;
 use crate::optvis::transform::Jitter;
-use crate::tasks::dream::{ClassGoal, ClassScore, DreamSpec, LayerWeight, Neuron, Preset, SizePx};
+use crate::tasks::dream::{Channels, ClassGoal, ClassScore, DreamSpec, LayerWeight, Neuron, Preset, SizePx};
 
 const WHAT: &str = "What is dreamt";
 const HOW: &str = "How it is dreamt";

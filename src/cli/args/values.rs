@@ -4,37 +4,6 @@ use std::str::FromStr;
 
 use crate::tasks::dream::SizePx;
 
-/// More channels than any net has; a range of them must not fill the memory.
-const MAX_CHANNEL: usize = 1 << 16;
-
-/// A list such as `3,17-20`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Channels(pub Vec<usize>);
-
-impl FromStr for Channels {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut channels = Vec::new();
-        for part in text.split(',') {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let number = |text: &str| match text.trim().parse::<usize>() {
-                Ok(number) if number < MAX_CHANNEL => Ok(number),
-                Ok(number) => Err(format!("no net has a channel {number}")),
-                Err(_) => Err(format!("`{part}` is neither a channel such as 3 nor a range such as 17-20")),
-            };
-            let (first, last) = (number(first)?, number(last)?);
-            if first > last {
-                return Err(format!("the range `{part}` runs backwards"));
-            }
-            channels.extend(first..=last);
-        }
-        channels.sort_unstable();
-        channels.dedup();
-        Ok(Self(channels))
-    }
-}
-
 /// A number of bytes such as `2G`, `1.5GiB` or `800M`; units are powers of 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
@@ -119,16 +88,6 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn channels_are_lists_and_ranges() {
-        let channels = |text: &str| text.parse::<Channels>().map(|channels| channels.0);
-        assert_eq!(channels("3"), Ok(vec![3]));
-        assert_eq!(channels("20, 3,17-19,18"), Ok(vec![3, 17, 18, 19, 20]));
-        for bad in ["", "a", "3,", "-3", "5-3", "1-2-3", "0-99999999999999", "1.5"] {
-            assert!(channels(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn bytes_have_binary_units() {

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::FormatError;
+use crate::base::atomic;
 use crate::nn::graph::{Graph, GraphError, Param};
 
 mod document;
@@ -114,26 +114,9 @@ pub fn to_bytes(graph: &Graph, precision: Precision) -> Result<Vec<u8>, NativeEr
     safetensors::serialize(views, Some(metadata)).map_err(NativeError::Container)
 }
 
-/// Writes a net to a file. The file is replaced whole or, on any error, left as it was.
+/// Writes a net to a file, in a folder that is there. The file is replaced whole or, on any error, left as it was.
 pub fn write(graph: &Graph, path: &Path, precision: Precision) -> Result<(), FormatError> {
     let bytes = to_bytes(graph, precision).map_err(|source| FormatError::Native { path: path.into(), source })?;
-    replace_file(path, &bytes).map_err(|source| FormatError::Write { path: path.into(), source })
-}
-
-/// Writes to a temporary file in the same folder, then renames it.
-fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".oneiric-").suffix(".tmp");
-    // Temporary files are private by default, but this one becomes a file like any other.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.tempfile_in(folder)?;
-    if let Ok(existing) = fs::metadata(path) {
-        temporary.as_file().set_permissions(existing.permissions())?;
-    }
-    temporary.write_all(bytes)?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    let written = fs::metadata(atomic::folder_of(path)).and_then(|_| atomic::write(path, &bytes));
+    written.map_err(|source| FormatError::Write { path: path.into(), source })
 }

@@ -7,6 +7,7 @@ use image::codecs::gif::GifDecoder;
 use super::raster::{Raster, decoder_fault, header_of, raster_of};
 use super::{Header, Limits, cursor};
 use crate::imageio::error::Fault;
+use crate::imageio::recipe::of_gif;
 
 pub(super) fn header(reader: impl BufRead + Seek) -> Result<Header, Fault> {
     header_of(&mut GifDecoder::new(reader).map_err(decoder_fault)?)
@@ -16,6 +17,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Raster, Fault> {
     let frames = frames(bytes).ok_or(Fault::Truncated)??;
     let mut raster = raster_of(GifDecoder::new(cursor(bytes)).map_err(decoder_fault)?, limits)?;
     raster.drop_opaque_alpha();
+    raster.set_recipe(of_gif(&mut cursor(bytes)));
     if frames > 1 {
         raster.notes.push("it is an animation: its first frame was read".to_owned());
     }

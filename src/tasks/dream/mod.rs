@@ -8,6 +8,7 @@
 
 mod canvas;
 mod change;
+mod channels;
 mod check;
 mod checkpoint;
 mod dreamer;
@@ -22,11 +23,13 @@ mod presets;
 mod ready;
 mod recipe;
 mod reel;
-mod sizes;
+pub(in crate::tasks) mod sizes;
 mod spec;
 mod steering;
+mod user_presets;
 
 pub use change::Change;
+pub use channels::Channels;
 pub use dreamer::Dreamer;
 pub use error::DreamError;
 pub use frame::Frame;
@@ -37,6 +40,7 @@ pub use recipe::{Recipe, SourcePhoto};
 pub use reel::Reel;
 pub use spec::{ClassGoal, ClassScore, DreamSpec, LayerWeight, Neuron, OctaveFilter, ParseError, Preset, SizePx};
 pub use steering::Steering;
+pub use user_presets::{PresetError, PresetShelf, UserPreset};
 
 #[cfg(test)]
 mod tests;

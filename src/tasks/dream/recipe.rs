@@ -211,4 +211,14 @@ impl DreamSpec {
         let settings: toml::Table = text.parse().map_err(bad_recipe)?;
         over_preset(settings)?.try_into().map_err(bad_recipe)
     }
+
+    /// The preset and what differs from it, as [`DreamSpec::from_toml`] reads it.
+    pub fn to_toml(&self) -> String {
+        let table = |spec: &Self| {
+            toml::Table::try_from(spec).unwrap_or_else(|error| unreachable!("settings are plain data: {error}"))
+        };
+        let (mut settings, base) = (table(self), table(&Self::preset(self.preset)));
+        settings.retain(|name, value| name == "preset" || base.get(name) != Some(value));
+        settings.to_string()
+    }
 }

@@ -232,6 +232,20 @@ impl DreamSpec {
     /// Photos larger than this are dreamt smaller unless a size is asked for: patterns have a size in pixels, and
     /// vanish in a picture of many.
     pub const DEFAULT_LONGEST_SIDE_PX: usize = 1024;
+
+    /// The settings that any picture can be dreamt with: without size, start from noise, intermediate pictures and
+    /// memory, which belong to the picture and the machine at hand. The seed stays, for it decides how a dream looks.
+    #[must_use]
+    pub fn look(&self) -> Self {
+        Self { size: None, from_noise: None, save_every: 0, max_memory: None, ..self.clone() }
+    }
+
+    /// The settings of `look`, with this one's size, start from noise, intermediate pictures and memory.
+    #[must_use]
+    pub fn with_look(&self, look: &Self) -> Self {
+        let Self { size, from_noise, save_every, max_memory, .. } = *self;
+        Self { size, from_noise, save_every, max_memory, ..look.clone() }
+    }
 }
 
 impl Default for DreamSpec {

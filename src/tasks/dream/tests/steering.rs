@@ -421,7 +421,7 @@ fn a_checkpoint_is_a_frame_to_go_on_from() {
     assert_same(&resumed(small_spec(), &frame).to(usize::MAX).finish(), &stepped.to(usize::MAX).finish());
 
     let mut nowhere = started(small_spec());
-    nowhere.job.checkpoint_to(folder.path().join("missing/dream.frame"));
+    nowhere.job.checkpoint_to(path.join("below a file"));
     nowhere.job.checkpoint().expect("the dream goes on");
     nowhere.job.checkpoint().expect("the dream goes on");
     let nowhere = nowhere.to(2);

@@ -17,7 +17,7 @@ pub struct Change {
 }
 
 /// The settings that a dream keeps from its start to its end, as recipes name them.
-pub(super) const LASTING: [&str; 6] = ["net", "octaves", "octave_scale", "octave_filter", "size", "from_noise"];
+pub(super) const LASTING: [&str; 6] = ["octaves", "octave_scale", "octave_filter", "size", "from_noise", "net"];
 
 impl DreamSpec {
     /// Whether `other` can take this spec's place in the middle of a dream.
@@ -26,12 +26,12 @@ impl DreamSpec {
     /// The first setting that differs and needs a new start.
     pub fn can_become(&self, other: &Self) -> Result<(), &'static str> {
         let lasting = [
-            (self.net == other.net, "net"),
             (self.octaves == other.octaves, "octaves"),
             (self.octave_scale == other.octave_scale, "octave_scale"),
             (self.octave_filter == other.octave_filter, "octave_filter"),
             (self.size == other.size, "size"),
             (self.from_noise == other.from_noise, "from_noise"),
+            (self.net == other.net, "net"),
         ];
         lasting.into_iter().find(|(same, _)| !same).map_or(Ok(()), |(_, setting)| Err(setting))
     }
@@ -39,14 +39,5 @@ impl DreamSpec {
     /// Without what changes nothing in the result.
     pub(super) fn recorded(&self) -> Self {
         Self { save_every: 0, max_memory: None, ..self.clone() }
-    }
-
-    /// Whether both ascend the same: their objectives can be compared.
-    pub(super) fn has_goal_of(&self, other: &Self) -> bool {
-        self.layers == other.layers
-            && self.channels == other.channels
-            && self.neuron == other.neuron
-            && self.class == other.class
-            && self.objective == other.objective
     }
 }

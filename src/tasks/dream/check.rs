@@ -34,6 +34,8 @@ pub fn check(spec: &DreamSpec) -> Result<(), DreamError> {
     expect(spec.laplacian <= MOST_BANDS, "laplacian", spec.laplacian, "0 to 16")?;
     expect(within(spec.l2, LARGEST_WEIGHT), "l2", spec.l2, "0 to 1000000")?;
     expect(within(spec.tv, LARGEST_WEIGHT), "tv", spec.tv, "0 to 1000000")?;
+    // As large as whole numbers of TOML can be: recipes hold it.
+    expect(i64::try_from(spec.seed).is_ok(), "seed", spec.seed, "0 to 9223372036854775807")?;
     if let Some(size_px) = spec.size {
         expect(sizes_px.contains(&size_px), "size", size_px, "1 to 1048576 pixels")?;
     }

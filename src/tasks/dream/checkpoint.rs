@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::base::atomic::Draft;
+
 /// Where a dream keeps its latest frame.
 pub(super) struct Checkpoint {
     path: PathBuf,
@@ -41,17 +43,13 @@ fn old(path: &Path) -> PathBuf {
 
 /// At every moment there is a whole file under one of the two names, once there was one.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // SWAP: everything but the two renames is what `base::atomic::write` does.
-    let mut temporary = tempfile::Builder::new().prefix(".oneiric-").suffix(".part").tempfile_in(folder)?;
-    temporary.write_all(bytes)?;
-    temporary.as_file().sync_all()?;
+    let mut draft = Draft::new(path)?;
+    draft.file_mut().write_all(bytes)?;
     match fs::rename(path, old(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    temporary.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    draft.commit()
 }
 
 #[cfg(test)]
@@ -74,12 +72,14 @@ mod tests {
     #[test]
     fn a_failure_is_told_once() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("missing/dream.frame");
+        let in_the_way = folder.path().join("file");
+        fs::write(&in_the_way, "").expect("can be written");
+        let path = in_the_way.join("dream.frame");
         let mut checkpoint = Checkpoint::new(path.clone());
-        let told = checkpoint.write(b"1").expect("there is no folder");
+        let told = checkpoint.write(b"1").expect("a file is no folder");
         assert!(told.contains("dream.frame"), "{told}");
         assert_eq!(checkpoint.write(b"2"), None);
-        fs::create_dir(folder.path().join("missing")).expect("can be made");
+        fs::remove_file(&in_the_way).expect("can be removed");
         assert_eq!(checkpoint.write(b"3"), None);
         assert_eq!(fs::read(&path).expect("it is there"), b"3");
     }

@@ -17,7 +17,7 @@ pub struct Frame {
     pub octaves: usize,
     /// `[height, width]` of the octave in work.
     pub size_px: [usize; 2],
-    /// At the last step.
+    /// At the last step; none right after a change of settings.
     pub objective: Option<f64>,
     pub(super) state: State,
 }
@@ -31,7 +31,7 @@ pub(super) struct State {
     pub step: usize,
     /// Steps done in each octave up to that in work, the smallest first.
     pub steps_by_octave: Vec<usize>,
-    /// At the first step of the octave in work.
+    /// At the first step of the octave in work since its last change of settings.
     pub first_objective: Option<f64>,
     /// What the dream started with, and its changes so far.
     pub recipe: Arc<Recipe>,

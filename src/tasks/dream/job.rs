@@ -31,7 +31,7 @@ pub struct Dream {
     pub recipe: Recipe,
     /// Steps of all octaves that are done.
     pub steps_done: usize,
-    /// The objective at the first and at the last step of the last octave in work.
+    /// The objective at the first and at the last step of the last octave in work, since its last change of settings.
     pub objective: Option<[f64; 2]>,
 }
 
@@ -102,7 +102,7 @@ impl DreamJob {
         self.done = frame.done;
         self.objective = frame.objectives();
         if frame.is_last() || self.ready.spec.recorded() != *frame.spec() {
-            self.note_change(&frame.spec().clone(), frame.is_last());
+            self.note_change(frame.is_last());
         }
         self
     }
@@ -203,12 +203,12 @@ impl DreamJob {
         let old = std::mem::replace(&mut self.ready, ready);
         self.ascent = ascent(&self.ready, self.canvas.size());
         self.session_fits &= old.net.targets() == self.ready.net.targets();
-        self.note_change(&old.spec, was_complete);
+        self.note_change(was_complete);
         Ok(())
     }
 
-    /// Records that the settings of `self.ready` have taken the place of `old`.
-    fn note_change(&mut self, old: &DreamSpec, was_complete: bool) {
+    /// Records that the settings of `self.ready` have taken the place of others.
+    fn note_change(&mut self, was_complete: bool) {
         let change = Change { after: self.done, dream: self.ready.spec.recorded() };
         let changes = &mut Arc::make_mut(&mut self.recipe).changes;
         // Only the last of several changes at one step matters; but one that ended the dream is what others go on from.
@@ -219,9 +219,8 @@ impl DreamJob {
         if was_complete {
             self.step = 0;
         }
-        if !old.has_goal_of(&self.ready.spec) {
-            self.objective = None;
-        }
+        // Values before and after cannot be compared.
+        self.objective = None;
     }
 
     fn ascend(&mut self) -> Result<(), DreamError> {

@@ -338,6 +338,7 @@ fn settings_that_make_no_sense_are_refused() {
         ("laplacian is 17", DreamSpec { laplacian: 17, ..small_spec() }),
         ("l2 is -0.1", DreamSpec { l2: -0.1, ..small_spec() }),
         ("tv is NaN", DreamSpec { tv: f32::NAN, ..small_spec() }),
+        ("seed is 9223372036854775808", DreamSpec { seed: 1 << 63, ..small_spec() }),
         ("size is 0", DreamSpec { size: Some(0), ..small_spec() }),
         ("from_noise is 0×9", DreamSpec { from_noise: Some(SizePx { width: 0, height: 9 }), ..small_spec() }),
         ("a layer's weight is 0", DreamSpec { layers: weighted(0.0), ..small_spec() }),

@@ -94,6 +94,27 @@ fn a_recipe_repeats_a_dream_to_the_byte() {
 }
 
 #[test]
+fn a_recipe_with_changes_repeats_them_unless_options_make_it_another_dream() {
+    let folder = Folder::new();
+    folder.photo("photo.png", 64, 48);
+    folder.dream(["photo.png", "--out", "plain.png"]).assert_done();
+    let plain = "program = 'by hand'\n[source]\nfile = 'photo.png'\ncrc32 = ''\n\
+        [dream]\noctaves = 1\nsteps = 2\nlayers = [{ name = 'block2' }]\n";
+    let steered = format!("{plain}[[changes]]\nafter = 1\ndream = {{ layers = [{{ name = 'block1' }}], steps = 3 }}\n");
+    folder.write("steered.toml", steered.as_bytes());
+    folder.run(["dream", "--recipe", "steered.toml", "--out", "a.png"]).assert_done();
+    assert_ne!(pixels(folder.path("a.png")), pixels(folder.path("plain.png")), "the change changes nothing");
+    let again = folder.run(["dream", "--recipe", "a.png", "--out", "b.png", "--json"]);
+    let [line] = again.assert_done().objects().try_into().expect("one object");
+    assert_eq!(line["steps"], 3);
+    assert!(read(folder.path("b.png")) == read(folder.path("a.png")), "the change is not repeated");
+
+    let other = folder.run(["dream", "--recipe", "a.png", "--out", "c.png", "--seed", "1"]);
+    assert!(other.assert_done().stderr.contains("is left out"), "{other:?}");
+    assert_ne!(pixels(folder.path("c.png")), pixels(folder.path("a.png")), "the change is still made");
+}
+
+#[test]
 fn noise_and_classes_are_dreamt() {
     let folder = Folder::new();
     let args = ["dream", "--from-noise", "64x48", "--class", "88", "--octaves", "1", "--steps", "1", "--json"];

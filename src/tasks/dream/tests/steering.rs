@@ -200,7 +200,8 @@ fn can_become_names_the_first_setting_that_lasts() {
     assert_eq!(spec.can_become(&DreamSpec { class: None, steps: 1, seed: 5, keep_colors: true, ..early() }), Ok(()));
     assert_eq!(spec.can_become(&DreamSpec { preset: Preset::Google2015, ..spec.clone() }), Ok(()));
     assert_eq!(spec.can_become(&DreamSpec { octaves: 9, ..spec.clone() }), Err("octaves"));
-    assert_eq!(spec.can_become(&DreamSpec { net: "x".into(), size: Some(9), ..spec.clone() }), Err("net"));
+    assert_eq!(spec.can_become(&DreamSpec { net: "x".into(), size: Some(9), ..spec.clone() }), Err("size"));
+    assert_eq!(spec.can_become(&DreamSpec { net: "x".into(), steps: 9, ..spec.clone() }), Err("net"));
 }
 
 #[test]
@@ -350,8 +351,8 @@ fn frames_of_something_else_are_refused() {
         frame.state.rgb.truncate(20 * 20 * 3);
         frame
     });
-    let error = dreamer(small_spec()).develop(Some(photo(60, 44)), &nobody.expect("not shared"));
-    assert!(sentence(error.err().expect("another size")).contains("no step of the size"));
+    let refused = dreamer(small_spec()).develop(Some(photo(60, 44)), &nobody.expect("not shared"));
+    assert!(sentence(refused.expect_err("another size")).contains("no step of the size"));
 }
 
 #[test]
@@ -420,7 +421,7 @@ fn a_checkpoint_is_a_frame_to_go_on_from() {
     assert_same(&resumed(small_spec(), &frame).to(usize::MAX).finish(), &stepped.to(usize::MAX).finish());
 
     let mut nowhere = started(small_spec());
-    nowhere.job.checkpoint_to(folder.path().join("missing/dream.frame"));
+    nowhere.job.checkpoint_to(path.join("below a file"));
     nowhere.job.checkpoint().expect("the dream goes on");
     nowhere.job.checkpoint().expect("the dream goes on");
     let nowhere = nowhere.to(2);

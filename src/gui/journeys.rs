@@ -151,13 +151,14 @@ fn a_photo_is_dropped_dreamt_steered_saved_and_brought_back() {
     window.wait("the pause", |state| state.take().is_some_and(|take| take.phase == Phase::Paused));
     // Another layer while it is held, then on.
     window.click("Choose a layer");
+    window.harness.get_by_label("Search layers").focus();
+    window.harness.step();
     window.harness.get_by_label("Search layers").type_text("block1");
     window.harness.step();
     window.wait("the search", |state| state.form.layer_query == "block1");
     window.harness.step();
     window.click(FIRST_LAYER);
     window.wait("the layer", |state| state.spec.layers.first().is_some_and(|layer| layer.name == FIRST_LAYER));
-    window.harness.get_by_label("Search layers").focus();
     window.click("▶  Resume");
     window.ended();
     assert_eq!(window.state().take().map(|take| take.steps.len()), Some(80));

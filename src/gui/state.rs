@@ -391,9 +391,13 @@ impl AppState {
     }
 }
 
-/// `text` with a capital at its beginning, where that is a word and not a name in backquotes.
+/// `text` with a capital at its beginning, where that is a word and not the name of a file or a setting.
 fn sentence(text: String) -> String {
+    let is_word = text.split([' ', ',']).next().is_some_and(|word| word.chars().all(char::is_alphabetic));
     let mut chars = text.chars();
+    if !is_word {
+        return text;
+    }
     match chars.next() {
         Some(first) => first.to_uppercase().chain(chars).collect(),
         None => text,

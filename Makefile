@@ -1,6 +1,7 @@
 # The project's commands. `make` alone lists them.
 #
 #   BLAS feature   Linux links the system's OpenBLAS; on macOS Apple's Accelerate is used instead.
+#   SCREENSHOTS    a folder for what `make window` saw
 #   CARGO_FLAGS    further flags for every cargo build, for example `make dream CARGO_FLAGS=--offline`
 
 SHELL := bash
@@ -39,7 +40,7 @@ dream: release ## Dream a sample photo (another one: make dream PHOTO=…)
 	$(ONEIRIC) dream "$(PHOTO)" --out "out/$(basename $(notdir $(PHOTO)))-dream.png"
 
 .PHONY: test
-test: setup fmt-check lint docs portable unit smoke ## Run every check that must pass
+test: setup fmt-check lint docs portable unit smoke window ## Run every check that must pass
 	@echo 'All checks passed.'
 
 .PHONY: fmt-check
@@ -81,6 +82,16 @@ unit:
 .PHONY: smoke
 smoke: release
 	ONEIRIC_BIN="$(abspath $(ONEIRIC))" $(CARGO) test --test it $(BUILD_FLAGS) smoke
+
+# The real window on a screen of its own (Linux; elsewhere there is no such screen).
+.PHONY: window
+window: release
+ifeq ($(shell uname -s),Linux)
+	@.ci/setup.sh screen
+	tests/gui_smoke.sh "$(ONEIRIC)" $(SCREENSHOTS)
+else
+	@echo 'The test of the window needs Xvfb, which is for Linux: skipped.'
+endif
 
 .PHONY: bench
 bench: release ## Measure the speed of a dream step: a JSON line a net and size

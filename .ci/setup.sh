@@ -3,6 +3,7 @@
 #
 #   .ci/setup.sh              a C linker and OpenBLAS
 #   .ci/setup.sh COMPONENT…   these components of the Rust toolchain (rustfmt, clippy)
+#   .ci/setup.sh screen       what the test of the window needs: a screen without a monitor, OpenGL in software, keys
 set -euo pipefail
 
 die() {
@@ -55,6 +56,39 @@ ensure_linux_packages() {
   openblas_links || die "OpenBLAS was installed but a program that uses it does not link (try: cc -lopenblas)"
 }
 
+# The commands and libraries that the test of the window needs, each with Debian's package. The libraries are those that
+# the window itself looks for when it starts on X11.
+ensure_screen() {
+  local missing=() command library package known
+  while read -r command package; do
+    command -v "$command" >/dev/null || missing+=("$package")
+  done <<'END'
+Xvfb xvfb
+xdotool xdotool
+import imagemagick
+END
+  known=$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p)
+  while read -r library package; do
+    grep -qF "$library" <<<"$known" || missing+=("$package")
+  done <<'END'
+libX11.so.6 libx11-6
+libX11-xcb.so.1 libx11-xcb1
+libXcursor.so.1 libxcursor1
+libXi.so.6 libxi6
+libxkbcommon-x11.so.0 libxkbcommon-x11-0
+libGL.so.1 libgl1
+libEGL.so.1 libegl1
+END
+  compgen -G '/usr/lib/*/dri/swrast_dri.so' >/dev/null || missing+=(libgl1-mesa-dri)
+  [ "${#missing[@]}" -eq 0 ] && return
+  command -v apt-get >/dev/null || die "please install Xvfb, xdotool, ImageMagick and Mesa's software OpenGL"
+  apt_install "${missing[@]}"
+}
+
+if [ "${1:-}" = screen ]; then
+  ensure_screen
+  exit
+fi
 if [ "$#" -gt 0 ]; then
   ensure_components "$@"
   exit

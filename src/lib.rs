@@ -2,7 +2,7 @@
 //!
 //! The library behind the `oneiric` program. A net from a file becomes a [`nn::graph::Graph`]; a plan
 //! ([`nn::exec::FrozenNet`]) runs it forward to the layers that matter and sends gradients back to the picture;
-//! [`optvis`] climbs those gradients; [`tasks`] turns plain specs into jobs; [`cli`] is one face of them.
+//! [`optvis`] climbs those gradients; [`tasks`] turns plain specs into jobs; [`cli`] and [`gui`] are their two faces.
 //!
 //! # Layers
 //!
@@ -10,7 +10,7 @@
 //!
 //! | row | modules | what they own |
 //! |---|---|---|
-//! | 5 | [`cli`] | arguments, progress, exit codes |
+//! | 5 | [`cli`], [`gui`] | arguments, progress, exit codes; the window. Neither face uses the other |
 //! | 4 | [`tasks`] | one serde spec and one job a feature; where nets are found |
 //! | 3 | [`optvis`] | gradient ascent on inputs, taken apart |
 //! | 2 | [`formats`], [`imageio`], [`job`] | nets from files; pictures; the run loop |

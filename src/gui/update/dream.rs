@@ -249,6 +249,10 @@ pub fn apply_preset(state: &mut AppState, preset: DreamSpec, host: &mut dyn JobH
     state.history.settle();
     edit(state, spec, "preset", host);
     state.history.settle();
+    if state.waits_for_start.is_some() {
+        // Who puts a look on a dream that runs wants to see it now.
+        start_over(state, host);
+    }
 }
 
 pub fn undo(state: &mut AppState, backwards: bool, host: &mut dyn JobHost) {

@@ -162,6 +162,20 @@ fn a_preset_keeps_what_belongs_to_the_photo() {
 }
 
 #[test]
+fn a_preset_that_a_running_dream_cannot_take_starts_it_over() {
+    let mut desk = Desk::ready();
+    desk.run(Command::Toggle);
+    let job = desk.job();
+    desk.started(job);
+    desk.host.requests.clear();
+    desk.run(Command::ApplyPreset(Box::new(DreamSpec { steps: 9, ..small_spec() })));
+    assert_eq!(desk.host.names(), ["Steer"]);
+    desk.run(Command::ApplyPreset(Box::new(DreamSpec { octaves: 3, ..small_spec() })));
+    assert_eq!(desk.host.names(), ["Cancel", "Dream"]);
+    assert_ne!(desk.job(), job);
+}
+
+#[test]
 fn a_dropped_dream_brings_its_settings_back() {
     let mut desk = Desk::ready();
     let layers = vec![LayerWeight { name: "block1/relu".into(), weight: 1.0 }];

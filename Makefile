@@ -39,6 +39,19 @@ dream: release ## Dream a sample photo (another one: make dream PHOTO=…)
 	@mkdir -p out
 	$(ONEIRIC) dream "$(PHOTO)" --out "out/$(basename $(notdir $(PHOTO)))-dream.png"
 
+.PHONY: desktop
+desktop: release ## Open the window
+	$(ONEIRIC)
+
+# Where `make install` puts things: PREFIX=/usr/local for all users.
+PREFIX ?= $(HOME)/.local
+
+.PHONY: install
+install: release ## Install the program, its icon and its menu entry under PREFIX (~/.local)
+	install -D -m 755 "$(ONEIRIC)" "$(DESTDIR)$(PREFIX)/bin/oneiric"
+	install -D -m 644 assets/icon.png "$(DESTDIR)$(PREFIX)/share/icons/hicolor/512x512/apps/oneiric.png"
+	install -D -m 644 assets/oneiric.desktop "$(DESTDIR)$(PREFIX)/share/applications/oneiric.desktop"
+
 .PHONY: test
 test: setup fmt-check lint docs portable unit smoke window ## Run every check that must pass
 	@echo 'All checks passed.'

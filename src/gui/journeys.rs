@@ -157,7 +157,7 @@ fn a_photo_is_dropped_dreamt_steered_saved_and_brought_back() {
     window.harness.step();
     window.wait("the search", |state| state.form.layer_query == "block1");
     window.harness.step();
-    window.click(FIRST_LAYER);
+    window.click(&format!("Layer {FIRST_LAYER}"));
     window.wait("the layer", |state| state.spec.layers.first().is_some_and(|layer| layer.name == FIRST_LAYER));
     window.click("▶  Resume");
     window.ended();

@@ -95,7 +95,7 @@ pub fn number<N: Numeric>(
             .max_decimals(numbers.decimals)
             .suffix(numbers.suffix)
             .clamping(egui::SliderClamping::Edits);
-        let response = ui.add(slider);
+        let response = ui.add(slider).accessible_name(label.name);
         let change = Change::of(&response);
         response.on_hover_text(label.hint);
         change

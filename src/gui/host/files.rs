@@ -31,7 +31,7 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// A kept step is no larger than this.
 const MAX_STEP_BYTES: u64 = 2 << 30;
 /// The size of a node in the drawing of a net, and the room around it, in points.
-pub const NODE_SIZE: [f32; 2] = [168.0, 46.0];
+pub const NODE_SIZE: [f32; 2] = [172.0, 58.0];
 const NODE_GAP: [f32; 2] = [22.0, 26.0];
 
 /// Reads and writes on one thread.

@@ -11,7 +11,7 @@ use crate::gui::state::Dialog;
 pub fn dialogs_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     let Some(dialog) = pen.state.dialog.clone() else { return };
     let modal = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
-        ui.set_width(380.0);
+        ui.set_width(if dialog == Dialog::Shortcuts { 780.0 } else { 380.0 });
         match dialog {
             Dialog::Shortcuts => shortcuts_ui(ui),
             Dialog::About => about_ui(ui),
@@ -40,35 +40,40 @@ fn close_row(ui: &mut Ui, pen: &mut Pen<'_>, text: &str, is_enabled: bool, comma
     });
 }
 
+/// What the mouse does, and keys that are no commands.
+const OTHER_KEYS: [(&str, &str); 7] = [
+    ("B, held", "See the photo alone"),
+    ("Ctrl+C, Ctrl+V", "Copy the dream, paste a picture"),
+    ("Click", "What does it see here?"),
+    ("Wheel", "Zoom"),
+    ("Drag", "Move the picture"),
+    ("Shift+drag", "Mark a part of the picture"),
+    ("Double-click", "Fit, or one to one"),
+];
+
 fn shortcuts_ui(ui: &mut Ui) {
     ui.heading("Shortcuts");
     ui.add_space(4.0);
-    ScrollArea::vertical().max_height(460.0).show(ui, |ui| {
-        Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]).show(ui, |ui| {
-            let mut shown: Vec<&str> = Vec::new();
-            for shortcut in shortcuts::ALL {
-                if shown.contains(&shortcut.name) {
-                    continue;
-                }
-                shown.push(shortcut.name);
-                let same = shortcuts::ALL.iter().filter(|other| other.name == shortcut.name);
-                let keys: Vec<String> = same.map(|same| ui.ctx().format_shortcut(&same.keys)).collect();
-                ui.label(RichText::new(keys.join(" or ")).monospace());
-                ui.label(shortcut.name);
-                ui.end_row();
-            }
-            for (keys, name) in [
-                ("B, held", "See the photo alone"),
-                ("Wheel", "Zoom"),
-                ("Drag", "Move the picture"),
-                ("Shift+drag", "Mark a part of the picture"),
-                ("Double-click", "Fit, or one to one"),
-                ("Click", "What does it see here?"),
-                ("Ctrl+C, Ctrl+V", "Copy the dream, paste a picture"),
-            ] {
-                ui.label(RichText::new(keys).monospace());
-                ui.label(name);
-                ui.end_row();
+    let mut lines: Vec<(String, &str)> = Vec::new();
+    for shortcut in shortcuts::ALL {
+        let keys = ui.ctx().format_shortcut(&shortcut.keys);
+        match lines.iter_mut().find(|(_, name)| *name == shortcut.name) {
+            Some((known, _)) => *known = format!("{known}, {keys}"),
+            None => lines.push((keys, shortcut.name)),
+        }
+    }
+    lines.extend(OTHER_KEYS.map(|(keys, name)| (keys.to_string(), name)));
+    let half = lines.len().div_ceil(2);
+    ScrollArea::vertical().max_height(520.0).show(ui, |ui| {
+        ui.columns(2, |columns| {
+            for (i, (lines, ui)) in lines.chunks(half).zip(columns).enumerate() {
+                Grid::new(("shortcuts", i)).num_columns(2).striped(true).spacing([12.0, 4.0]).show(ui, |ui| {
+                    for (keys, name) in lines {
+                        ui.label(RichText::new(keys).monospace().size(11.5));
+                        ui.label(*name);
+                        ui.end_row();
+                    }
+                });
             }
         });
     });

@@ -168,7 +168,7 @@ fn layer_ui(ui: &mut Ui, pen: &mut Pen<'_>, layer: &LayerInfo) {
     let button = egui::Button::selectable(chosen.is_some(), layer.name.as_str())
         .right_text(RichText::new(shape).small().weak())
         .min_size(egui::vec2(ui.available_width(), 0.0));
-    let response = ui.add(button).on_hover_text(hint);
+    let response = ui.add(button).accessible_name(format!("Layer {}", layer.name)).on_hover_text(hint);
     if !response.clicked() {
         return;
     }

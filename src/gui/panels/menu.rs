@@ -55,7 +55,8 @@ fn net_name_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
 /// A line of a menu; its key stands behind it where it has one.
 fn item(ui: &mut Ui, pen: &mut Pen<'_>, text: &str, is_enabled: bool, command: Command) {
     let keys = shortcuts::text_of(ui.ctx(), text);
-    if ui.add_enabled(is_enabled, Button::new(text).shortcut_text(keys)).clicked() {
+    let button = ui.add_enabled(is_enabled, Button::new(text).shortcut_text(keys)).accessible_name(text);
+    if button.clicked() {
         pen.push(command);
         ui.close();
     }

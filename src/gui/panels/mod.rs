@@ -54,8 +54,16 @@ pub fn window_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
         let left = Panel::left("dream").resizable(true).default_size(318.0).size_range(290.0..=460.0);
         left.show(ui, |ui| dream::dream_ui(ui, pen));
     }
-    let right = Panel::right("side").resizable(true).default_size(264.0).size_range(220.0..=520.0);
-    right.show(ui, |ui| side_ui(ui, pen));
+    // Each mode has a panel of its own, so that each keeps its own width.
+    let right = match pen.state.mode {
+        Mode::Dream => Panel::right("sees").default_size(264.0).size_range(220.0..=420.0),
+        Mode::Net => Panel::right("node").default_size(400.0).size_range(280.0..=640.0),
+    };
+    right.resizable(true).show(ui, |ui| {
+        // What is too long is cut or wrapped: it must not push the panel wider.
+        ui.set_max_width(ui.available_width());
+        side_ui(ui, pen);
+    });
     let fill = theme::canvas(ui.visuals());
     CentralPanel::default().frame(Frame::new().fill(fill).inner_margin(Margin::ZERO)).show(ui, |ui| {
         match pen.state.mode {

@@ -4,7 +4,7 @@ use egui::{Grid, Image, RichText, Sense, Ui, vec2};
 
 use super::Pen;
 use crate::gui::command::Command;
-use crate::gui::host::{OpenNet, Sheet};
+use crate::gui::host::{OpenNet, Pick, Sheet};
 use crate::gui::textures::Grain;
 use crate::gui::widgets::{painted, section};
 use crate::tasks::inspect::Layer;
@@ -15,7 +15,14 @@ pub fn net_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
         return;
     };
     ui.add_space(4.0);
-    ui.heading(net.graph.name());
+    ui.horizontal(|ui| {
+        ui.add(egui::Label::new(RichText::new(net.graph.name()).heading()).truncate());
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            if ui.button("Open a net…").on_hover_text("Or drop its file anywhere").clicked() {
+                pen.push(Command::Pick(Pick::Net));
+            }
+        });
+    });
     summary_ui(ui, &net);
     let selected = pen.state.net_view.selected.filter(|&node| node < net.graph.nodes().len());
     match selected {
@@ -48,13 +55,13 @@ fn summary_ui(ui: &mut Ui, net: &OpenNet) {
         line("Weights", with_unit(totals.params));
         line("Cost", format!("{} MACs a picture", with_unit(totals.macs)));
         line("Classes", totals.labels.to_string());
-        let provenance = net.graph.provenance();
-        for (name, text) in [("Source", &provenance.source), ("Licence", &provenance.licence)] {
-            if !text.is_empty() {
-                line(name, text.clone());
-            }
-        }
     });
+    let provenance = net.graph.provenance();
+    for text in [&provenance.source, &provenance.licence] {
+        if !text.is_empty() {
+            ui.add(egui::Label::new(RichText::new(text).small().weak()).wrap());
+        }
+    }
 }
 
 fn node_ui(ui: &mut Ui, pen: &mut Pen<'_>, net: &OpenNet, node: usize) {

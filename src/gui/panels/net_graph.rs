@@ -4,6 +4,7 @@ use egui::{Align2, Color32, FontId, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, V
 
 use super::Pen;
 use super::presets::elided;
+use crate::base::text::with_unit;
 use crate::gui::command::Command;
 use crate::gui::host::{NODE_SIZE, OpenNet};
 use crate::gui::theme;
@@ -157,11 +158,17 @@ fn nodes_ui(ui: &Ui, net: &OpenNet, lens: &Lens, selected: Option<usize>) {
         let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
         let font = |size: f32| FontId::proportional(size * lens.zoom);
         let middle = rect.center();
-        let name = elided(&node.name, 24);
-        let up = vec2(0.0, 9.0 * lens.zoom);
-        painter.text(middle - up, Align2::CENTER_CENTER, name, font(13.0), Color32::WHITE);
-        let detail = format!("{}  {shape}", node.op.kind());
+        let cost = layer
+            .filter(|layer| layer.params > 0 || layer.macs > 0)
+            .map(|layer| format!("{} weights  {} MACs", with_unit(layer.params), with_unit(layer.macs)));
+        let line = vec2(0.0, 16.0 * lens.zoom);
+        let first = if cost.is_some() { middle - line } else { middle - line / 2.0 };
         let faint = Color32::from_white_alpha(210);
-        painter.text(middle + up, Align2::CENTER_CENTER, elided(&detail, 30), font(11.0), faint);
+        painter.text(first, Align2::CENTER_CENTER, elided(&node.name, 24), font(13.0), Color32::WHITE);
+        let detail = format!("{}  {shape}", node.op.kind());
+        painter.text(first + line, Align2::CENTER_CENTER, elided(&detail, 30), font(11.0), faint);
+        if let Some(cost) = cost {
+            painter.text(first + line * 2.0, Align2::CENTER_CENTER, cost, font(10.5), faint);
+        }
     }
 }

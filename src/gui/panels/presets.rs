@@ -15,8 +15,8 @@ use crate::gui::widgets::painted;
 use crate::tasks::dream::DreamSpec;
 
 /// The smallest card; cards are widened until they fill the row.
-const CARD: Vec2 = vec2(86.0, 76.0);
-const NAME_HEIGHT: f32 = 18.0;
+const CARD: Vec2 = vec2(68.0, 64.0);
+const NAME_HEIGHT: f32 = 16.0;
 
 pub fn presets_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     ui.add_space(4.0);
@@ -82,7 +82,7 @@ fn card_ui(ui: &mut Ui, pen: &mut Pen<'_>, card: &Card<'_>, size: Vec2) -> Respo
         (false, false) => Stroke::new(1.0, Color32::TRANSPARENT),
     };
     ui.painter().rect_stroke(picture, radius, stroke, StrokeKind::Inside);
-    let name = ui.painter().layout_no_wrap(elided(card.name, 13), FontId::proportional(12.0), color);
+    let name = ui.painter().layout_no_wrap(elided(card.name, 13), FontId::proportional(11.0), color);
     let at = Align2::CENTER_BOTTOM.anchor_size(rect.center_bottom(), name.size()).min;
     ui.painter().galley(at, name, color);
     if response.clicked() {

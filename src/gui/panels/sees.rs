@@ -1,6 +1,6 @@
 //! "What does it see?": the classes of the picture, and the channels that fire most at a place of it.
 
-use egui::{Color32, ComboBox, Image, ProgressBar, RichText, Sense, Ui, vec2};
+use egui::{ComboBox, Image, RichText, Sense, Ui, vec2};
 
 use super::Pen;
 use super::presets::elided;
@@ -10,6 +10,7 @@ use crate::gui::textures::Grain;
 use crate::gui::theme;
 use crate::gui::update::look_layer;
 use crate::gui::widgets::painted;
+use crate::tasks::classify::ClassScore;
 use crate::tasks::look::Firing;
 
 pub fn sees_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
@@ -47,20 +48,31 @@ fn classes_ui(ui: &mut Ui, pen: &mut Pen<'_>, looked: &Looked) {
         }
     };
     for class in classes {
-        let percent = class.probability * 100.0;
-        let bar = ProgressBar::new(class.probability as f32).desired_height(18.0).fill(faint_accent(ui));
-        let text = format!("{percent:.0} %  {}", elided(&class.label, 30));
-        let response = ui.add(bar.text(RichText::new(text).size(12.0)));
-        let name = format!("Dream of {}", class.label);
-        let response = painted(ui, response.rect, ui.scope_id().with(("class", class.index)), Sense::click(), &name);
-        if response.on_hover_text(format!("Click to dream of {}", class.label)).clicked() {
-            pen.push(Command::DreamClass(class.index));
-        }
+        class_ui(ui, pen, class);
     }
 }
 
-fn faint_accent(ui: &Ui) -> Color32 {
-    theme::accent(ui.visuals()).gamma_multiply(0.45)
+/// A class with a bar as long as it is likely.
+fn class_ui(ui: &mut Ui, pen: &mut Pen<'_>, class: &ClassScore) {
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::hover());
+    let name = format!("Dream of {}", class.label);
+    let response = painted(ui, rect, ui.scope_id().with(("class", class.index)), Sense::click(), &name);
+    let is_pointed_at = response.hovered() || response.has_focus();
+    let visuals = ui.visuals();
+    let ground = if is_pointed_at { visuals.widgets.hovered.weak_bg_fill } else { visuals.faint_bg_color };
+    let painter = ui.painter();
+    painter.rect_filled(rect, 3, ground);
+    let mut bar = rect;
+    bar.set_width(rect.width() * class.probability.clamp(0.0, 1.0) as f32);
+    painter.rect_filled(bar, 3, theme::accent(visuals).gamma_multiply(0.45));
+    let (font, color) = (egui::FontId::proportional(12.5), visuals.text_color());
+    let left = rect.left_center() + vec2(6.0, 0.0);
+    painter.text(left, egui::Align2::LEFT_CENTER, elided(&class.label, 26), font.clone(), color);
+    let percent = format!("{:.0} %", class.probability * 100.0);
+    painter.text(rect.right_center() - vec2(6.0, 0.0), egui::Align2::RIGHT_CENTER, percent, font, color);
+    if response.on_hover_text(format!("Click to dream of {}", class.label)).clicked() {
+        pen.push(Command::DreamClass(class.index));
+    }
 }
 
 fn channels_ui(ui: &mut Ui, pen: &mut Pen<'_>, looked: &Looked) {

@@ -21,7 +21,7 @@ const PREVIEW_EVERY: Duration = Duration::from_millis(16);
 /// New thumbnails that are made at a time, so that previews are not held up.
 const THUMBNAILS_AT_ONCE: usize = 6;
 /// Bytes of kept steps of one dream.
-const REEL_BYTES: usize = 512 << 20;
+const REEL_BYTES: usize = 256 << 20;
 
 /// The window's hold on a dream, there from before it is prepared until after it ended.
 #[derive(Default)]

@@ -254,7 +254,7 @@ fn readout_ui(ui: &Ui, response: &Response, place: &Place, before: Option<&Image
     };
     let x = (at[0] * place.picture.width() / place.scale) as usize;
     let y = (at[1] * place.picture.height() / place.scale) as usize;
-    let was = before.filter(|before| !std::sync::Arc::ptr_eq(before, after)).map(|before| pixel(before));
+    let was = before.filter(|before| !std::sync::Arc::ptr_eq(before, after)).map(&pixel);
     let was = was.map(|was| format!("   was {was}")).unwrap_or_default();
     let text = format!("{x}, {y}   rgb {}{was}", pixel(after));
     let painter = ui.painter_at(place.space);

@@ -86,7 +86,7 @@ fn the_window_has_a_name_for_everything_at_any_size() {
 
 #[test]
 fn menus_hold_what_can_be_done() {
-    let mut bed = bed(Desk::ready(), [900.0, 500.0], |ui, pen| menu::menu_ui(ui, pen));
+    let mut bed = bed(Desk::ready(), [900.0, 500.0], menu::menu_ui);
     click(&mut bed, "File");
     assert!(bed.get_by_label("Save as…").accesskit_node().is_disabled(), "there is nothing to save yet");
     click(&mut bed, "Open photos…");
@@ -100,14 +100,14 @@ fn menus_hold_what_can_be_done() {
 
 #[test]
 fn modes_are_chosen_at_the_top() {
-    let mut bed = bed(Desk::ready(), [900.0, 300.0], |ui, pen| menu::menu_ui(ui, pen));
+    let mut bed = bed(Desk::ready(), [900.0, 300.0], menu::menu_ui);
     bed.get_all_by_label("Net").last().expect("the mode is there").click();
     bed.run_steps(3);
     assert_eq!(bed.state().desk.state.mode, Mode::Net);
 }
 
 fn dream_bed(desk: Desk) -> Bed {
-    bed(desk, [330.0, 1400.0], |ui, pen| dream::dream_ui(ui, pen))
+    bed(desk, [330.0, 1400.0], dream::dream_ui)
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn a_class_is_found_by_a_part_of_its_name() {
 const CANVAS: [f32; 2] = [800.0, 600.0];
 
 fn canvas_bed(desk: Desk) -> Bed {
-    bed(desk, CANVAS, |ui, pen| canvas::canvas_ui(ui, pen))
+    bed(desk, CANVAS, canvas::canvas_ui)
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_drag_with_shift_marks_a_part() {
 
 #[test]
 fn the_large_button_does_what_it_says() {
-    let mut bed = bed(Desk::ready(), [1000.0, 60.0], |ui, pen| transport::transport_ui(ui, pen));
+    let mut bed = bed(Desk::ready(), [1000.0, 60.0], transport::transport_ui);
     click(&mut bed, "▶  Dream");
     assert_eq!(requests(&mut bed), ["Dream"]);
     click(&mut bed, "⏸  Pause");
@@ -322,7 +322,7 @@ fn the_large_button_does_what_it_says() {
 
 #[test]
 fn the_strip_goes_back_to_where_it_is_pressed() {
-    let mut bed = bed(Desk::dreamt(), [1000.0, 90.0], |ui, pen| strip::strip_ui(ui, pen));
+    let mut bed = bed(Desk::dreamt(), [1000.0, 90.0], strip::strip_ui);
     let strip = bed.get_by_label("Steps of the dream").rect();
     click_at(&mut bed, pos2(strip.left() + strip.width() * 0.3, strip.center().y));
     assert_eq!(bed.state().desk.state.shown_step(), Some(2), "of eight");
@@ -346,7 +346,7 @@ fn looked() -> Looked {
 fn what_is_seen_can_be_dreamt_with() {
     let mut desk = Desk::ready();
     desk.report(Event::Looked(Box::new(looked())));
-    let mut bed = bed(desk, [300.0, 700.0], |ui, pen| sees::sees_ui(ui, pen));
+    let mut bed = bed(desk, [300.0, 700.0], sees::sees_ui);
     click(&mut bed, "Dream with channel 5 of block2/relu");
     assert_eq!(spec(&bed).channels, [5]);
     click(&mut bed, "Dream of macaw");
@@ -358,7 +358,7 @@ fn the_queue_can_be_held_and_changed() {
     let mut desk = Desk::ready();
     desk.run(Command::OpenFiles(["a.png", "b.png", "c.png"].map(Into::into).to_vec()));
     desk.host.requests.clear();
-    let mut bed = bed(desk, [300.0, 500.0], |ui, pen| queue::queue_ui(ui, pen));
+    let mut bed = bed(desk, [300.0, 500.0], queue::queue_ui);
     let names = |bed: &Bed| {
         let items = bed.state().desk.state.batch.iter();
         items.map(|item| item.path.to_string_lossy().into_owned()).collect::<Vec<_>>()
@@ -379,7 +379,7 @@ fn the_queue_can_be_held_and_changed() {
 fn a_node_of_the_drawing_shows_what_it_is() {
     let mut desk = Desk::ready();
     desk.state.mode = Mode::Net;
-    let mut bed = bed(desk, [900.0, 900.0], |ui, pen| net_graph::net_graph_ui(ui, pen));
+    let mut bed = bed(desk, [900.0, 900.0], net_graph::net_graph_ui);
     bed.run_steps(2);
     let view = bed.state().desk.state.net_view.clone();
     let net = crate::gui::testing::open_net();
@@ -393,7 +393,7 @@ fn a_node_of_the_drawing_shows_what_it_is() {
     assert_eq!(requests(&mut bed), ["Look"], "its maps are asked for");
 
     let Bench { desk, .. } = bed.into_state();
-    let mut bed = self::bed(desk, [320.0, 900.0], |ui, pen| net::net_ui(ui, pen));
+    let mut bed = self::bed(desk, [320.0, 900.0], net::net_ui);
     assert!(bed.query_by_label("block2/relu").is_some());
     assert!(bed.query_by_label("8×8×8").is_some(), "its output at the net's own size");
     click(&mut bed, "Dream with this layer");
@@ -405,7 +405,7 @@ fn a_node_of_the_drawing_shows_what_it_is() {
 fn messages_can_be_closed() {
     let mut desk = Desk::ready();
     desk.state.say(Tone::Error, "cat.png is not a picture");
-    let mut bed = bed(desk, [600.0, 400.0], |ui, pen| messages::messages_ui(ui, pen));
+    let mut bed = bed(desk, [600.0, 400.0], messages::messages_ui);
     bed.run_steps(2);
     assert!(bed.query_by_label("cat.png is not a picture").is_some());
     click(&mut bed, "Close the message");
@@ -416,7 +416,7 @@ fn messages_can_be_closed() {
 fn a_preset_is_saved_under_the_name_that_is_typed() {
     let mut desk = Desk::ready();
     desk.run(Command::Open(Dialog::SavePreset(String::new())));
-    let mut bed = bed(desk, [700.0, 500.0], |ui, pen| dialogs::dialogs_ui(ui, pen));
+    let mut bed = bed(desk, [700.0, 500.0], dialogs::dialogs_ui);
     bed.run_steps(3);
     bed.get_by_label("Name of the preset").type_text("night");
     bed.run_steps(4);
@@ -431,7 +431,7 @@ fn a_preset_is_saved_under_the_name_that_is_typed() {
 fn every_shortcut_is_listed() {
     let mut desk = Desk::ready();
     desk.run(Command::Open(Dialog::Shortcuts));
-    let mut bed = bed(desk, [700.0, 1600.0], |ui, pen| dialogs::dialogs_ui(ui, pen));
+    let mut bed = bed(desk, [700.0, 1600.0], dialogs::dialogs_ui);
     bed.run_steps(3);
     for shortcut in crate::gui::shortcuts::ALL {
         assert!(bed.query_by_label(shortcut.name).is_some(), "{}", shortcut.name);
@@ -445,7 +445,7 @@ fn every_shortcut_is_listed() {
 fn leaving_can_be_thought_over() {
     let mut desk = Desk::ready();
     desk.run(Command::Open(Dialog::Quit { would_lose: "the rest of the queue (2 photos)".into() }));
-    let mut bed = bed(desk, [700.0, 500.0], |ui, pen| dialogs::dialogs_ui(ui, pen));
+    let mut bed = bed(desk, [700.0, 500.0], dialogs::dialogs_ui);
     bed.run_steps(3);
     assert!(bed.query_by_label_contains("the rest of the queue").is_some());
     click(&mut bed, "Stay");
@@ -458,6 +458,6 @@ fn a_failed_dream_says_why_where_it_would_say_how_far_it_is() {
     if let Some(take) = desk.state.take_mut() {
         take.phase = Phase::Failed("the gradient overflowed".into());
     }
-    let bed = bed(desk, [1000.0, 60.0], |ui, pen| transport::transport_ui(ui, pen));
+    let bed = bed(desk, [1000.0, 60.0], transport::transport_ui);
     assert!(bed.query_by_label("the gradient overflowed").is_some());
 }

@@ -280,3 +280,20 @@ fn animations_that_cannot_be_are_refused_before_the_work() {
         assert_eq!(folder.names(), ["other.png", "photo.png"], "{args:?}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_screen_the_window_says_what_to_do_instead() {
+    let folder = Folder::new();
+    for words in [&[][..], &["gui"], &["gui", "photo.png"]] {
+        let mut command = oneiric();
+        command.args(words).env("ONEIRIC_HOME", folder.path("home"));
+        for screen in ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"] {
+            command.env_remove(screen);
+        }
+        let ran = Ran::of(&mut command);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+        assert!(ran.stderr.starts_with("oneiric: cannot open a window"), "{ran:?}");
+        assert!(ran.stderr.contains("oneiric --help") && ran.stderr.lines().count() == 1, "{ran:?}");
+    }
+}

@@ -93,7 +93,8 @@ impl App {
         &self.state
     }
 
-    fn update(&mut self, command: Command) {
+    /// Carries out a command, whoever it comes from.
+    pub fn update(&mut self, command: Command) {
         update(&mut self.state, command, &mut self.host);
     }
 

@@ -10,8 +10,9 @@ use egui_kittest::kittest::Queryable as _;
 
 use crate::gui::Desktop;
 use crate::gui::app::App;
-use crate::gui::host::Files;
+use crate::gui::command::Command;
 use crate::gui::host::worker::Host;
+use crate::gui::host::{Event, Files, Pick};
 use crate::gui::settings::Settings;
 use crate::gui::state::{AppState, BatchPhase, Phase};
 use crate::gui::testing::{small_spec, write_files};
@@ -105,6 +106,12 @@ impl Window {
     fn click(&mut self, label: &str) {
         self.harness.get_by_label(label).click();
         self.harness.step();
+        self.harness.step();
+    }
+
+    /// As if the user had done it by a dialog or the system's clipboard, which tests have not.
+    fn run(&mut self, command: Command) {
+        self.harness.state_mut().as_mut().expect("the application has started").update(command);
         self.harness.step();
     }
 
@@ -287,4 +294,100 @@ fn the_net_is_asked_what_it_sees() {
     window.harness.step();
     window.click(&format!("Dream with channel {channel} of {}", looked.layer));
     assert_eq!(window.state().spec.channels, [channel]);
+}
+
+#[test]
+fn a_photo_that_vanishes_while_it_waits_does_not_hold_the_others_up() {
+    let mut window = Window::open(&["small.safetensors"]);
+    window.run(Command::PauseBatch(true));
+    for name in ["a.png", "b.png"] {
+        std::fs::copy(window.path("photo.png"), window.path(name)).expect("it can be copied");
+    }
+    window.drop_files(&["a.png", "b.png"]);
+    assert_eq!(window.state().waiting_in_batch(), 2);
+    std::fs::remove_file(window.path("a.png")).expect("it can be removed");
+    window.run(Command::PauseBatch(false));
+    window.wait("the end of the queue", |state| state.waiting_in_batch() == 0);
+    let phases: Vec<_> = window.state().batch.iter().map(|item| item.phase.clone()).collect();
+    assert!(matches!(&phases[0], BatchPhase::Failed(sentence) if sentence.contains("a.png")), "{phases:?}");
+    assert!(matches!(&phases[1], BatchPhase::Done(_)), "{phases:?}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told_before_anything_is_dreamt() {
+    let mut window = Window::open(&["small.safetensors"]);
+    // A file in the place of the folder stops the administrator, too.
+    std::fs::write(window.path("out"), "").expect("it can be written");
+    let folder = window.path("out");
+    window.run(Command::SetOutputFolder(Some(folder)));
+    std::fs::copy(window.path("photo.png"), window.path("b.png")).expect("it can be copied");
+    window.drop_files(&["photo.png", "b.png"]);
+    window.wait("the end of the queue", |state| state.batch.len() == 2 && state.waiting_in_batch() == 0);
+    for item in &window.state().batch {
+        assert!(matches!(&item.phase, BatchPhase::Failed(sentence) if sentence.contains("out")), "{:?}", item.phase);
+        assert!(item.progress.is_none(), "it was dreamt for nothing");
+    }
+    // The settings are kept in their file.
+    let settings = Files::new(Some(Home::at(window.path("home")))).settings();
+    assert_eq!(settings.output_folder, Some(window.path("out")));
+}
+
+/// The header of a PNG of 100,000 × 100,000 pixels, and nothing else.
+fn huge_png() -> Vec<u8> {
+    let mut header = b"IHDR".to_vec();
+    header.extend(100_000u32.to_be_bytes());
+    header.extend(100_000u32.to_be_bytes());
+    header.extend([8, 2, 0, 0, 0]);
+    let checksum = crc32fast::hash(&header).to_be_bytes();
+    [b"\x89PNG\r\n\x1a\n", &13u32.to_be_bytes()[..], &header, &checksum].concat()
+}
+
+#[test]
+fn a_picture_that_no_machine_holds_is_refused_by_its_header() {
+    let mut window = Window::open(&["small.safetensors"]);
+    std::fs::write(window.path("huge.png"), huge_png()).expect("it can be written");
+    let words = crate::tasks::dream::Photo::load(&window.path("huge.png"), None).expect_err("it is too large");
+    window.drop_files(&["huge.png"]);
+    window.wait("the refusal", |state| !state.messages.is_empty());
+    // How much memory is left changes from one moment to the next.
+    let begins = crate::base::text::one_line(&words);
+    let begins = begins.split(char::is_numeric).next().unwrap_or_default();
+    assert!(!begins.is_empty() && window.says(begins), "{:?} is not {words}", window.state().messages);
+    assert!(window.state().opening.is_empty());
+}
+
+#[test]
+fn steps_are_exported_and_pasted_pictures_dreamt() {
+    let mut window = Window::open(&["small.safetensors"]);
+    write_recipe(&window, "quick.toml", small_spec());
+    window.drop_files(&["quick.toml"]);
+    window.wait("the recipe", |state| state.spec.steps == 4);
+    let picture = crate::gui::testing::open_photo("x").image.clone();
+    window.run(Command::Paste(picture));
+    window.wait("the pasted picture", |state| state.photo.as_ref().is_some_and(|photo| photo.name() == "pasted.png"));
+    window.ended();
+    for name in ["steps.gif", "steps.png", "steps.webp"] {
+        let path = window.path(name);
+        let picked = Event::Picked { pick: Pick::Animation, paths: vec![path.clone()] };
+        window.run(Command::Host(Box::new(picked)));
+        window.wait("the animation", |state| state.export.is_none());
+        let loaded = imageio::load(&path, &imageio::Limits::default()).expect("it can be read");
+        assert_eq!([loaded.picture.width, loaded.picture.height], [48, 32], "{name}");
+        assert!(loaded.notes.iter().any(|note| note.contains("first")), "{name}: {:?}", loaded.notes);
+    }
+}
+
+#[test]
+fn presets_are_kept_renamed_and_deleted() {
+    let mut window = Window::open(&["small.safetensors", "photo.png"]);
+    window.wait("the looks", |state| !state.bundled.is_empty());
+    window.run(Command::SavePreset("night".into()));
+    window.wait("the preset", |state| state.presets.len() == 1);
+    assert!(window.state().presets[0].picture.is_some());
+    window.run(Command::RenamePreset { old: "night".into(), new: "day".into() });
+    window.wait("its new name", |state| state.presets.first().is_some_and(|preset| preset.name == "day"));
+    window.run(Command::SavePreset("vivid".into()));
+    window.wait("a refusal", |state| !state.messages.is_empty());
+    window.run(Command::DeletePreset("day".into()));
+    window.wait("its end", |state| state.presets.is_empty());
 }

@@ -25,9 +25,16 @@ pub fn pictures_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// `STEM-dream.png`, or the first of `STEM-dream-2.png`, `STEM-dream-3.png`, … that is not there.
 pub fn fresh_name(folder: &Path, stem: &OsStr) -> PathBuf {
+    let mut stem = OsString::from(stem);
+    stem.push("-dream");
+    unused_name(folder, &stem)
+}
+
+/// `STEM.png`, or the first of `STEM-2.png`, `STEM-3.png`, … that is not there.
+pub fn unused_name(folder: &Path, stem: &OsStr) -> PathBuf {
     let numbered = |number: usize| {
         let mut name = OsString::from(stem);
-        name.push(if number == 1 { "-dream.png".to_string() } else { format!("-dream-{number}.png") });
+        name.push(if number == 1 { ".png".to_string() } else { format!("-{number}.png") });
         folder.join(name)
     };
     let is_free = |path: &PathBuf| path.symlink_metadata().is_err();

@@ -18,7 +18,7 @@ use crate::gui::settings::Settings;
 use crate::imageio::{self, AnimationFormat, AnimationOptions, OutputFormat, SaveOptions, Saved, save_animation};
 use crate::nn::graph::Graph;
 use crate::tasks::catalogue;
-use crate::tasks::destination::{PICTURE_ENDINGS, fresh_name, pictures_in};
+use crate::tasks::destination::{PICTURE_ENDINGS, fresh_name, pictures_in, unused_name};
 use crate::tasks::dream::{Dream, Dreamer, Frame, Look, Photo, PresetShelf, Recipe};
 use crate::tasks::home::Home;
 use crate::tasks::inspect::inspect;
@@ -126,7 +126,7 @@ impl Files {
 
     fn keep_pasted(&self, image: &Image, outlet: &Outlet) {
         let folder = self.home.as_ref().map_or_else(std::env::temp_dir, |home| home.data.join("pasted"));
-        let path = fresh_name(&folder, "pasted".as_ref());
+        let path = unused_name(&folder, "pasted".as_ref());
         let kept = imageio::save(&path, &picture_from(image), &SaveOptions::new(OutputFormat::Png));
         match kept.map_err(|error| one_line(&error)).and_then(|()| open_photo(&path)) {
             Ok(photo) => outlet.send(Event::PhotoPasted(photo)),

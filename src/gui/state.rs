@@ -156,6 +156,8 @@ pub struct BatchItem {
     pub folder: PathBuf,
     pub phase: BatchPhase,
     pub progress: Option<Progress>,
+    /// The latest picture, while it is dreamt.
+    pub picture: Option<Image>,
 }
 
 /// What the right-hand panel shows.
@@ -342,13 +344,21 @@ impl AppState {
         let scrubbed = self.scrub.as_ref().and_then(|scrub| scrub.picture.as_ref());
         let dreamt = self.take().and_then(|take| take.picture.as_ref());
         let restored = self.restored.as_ref().map(|picture| &picture.image);
-        scrubbed.or(dreamt).or(restored).or(self.before())
+        let queued = self.batch_picture().filter(|_| self.current.is_none());
+        scrubbed.or(dreamt).or(restored).or(queued).or(self.before())
+    }
+
+    /// What the queue is dreaming: shown while the canvas has no dream of its own.
+    pub fn batch_picture(&self) -> Option<&Image> {
+        let dreamt = |item: &&BatchItem| matches!(item.phase, BatchPhase::Running | BatchPhase::Paused);
+        self.batch.iter().find(dreamt)?.picture.as_ref()
     }
 
     /// The photo, where there is one.
     pub fn before(&self) -> Option<&Image> {
         let photo = match self.take() {
             Some(take) => take.photo(),
+            None if self.restored.is_none() && self.batch_picture().is_some() => None,
             None => self.photo.as_ref(),
         };
         photo.map(|photo| &photo.image)
@@ -358,7 +368,9 @@ impl AppState {
     pub fn canvas_size_px(&self) -> Option<[usize; 2]> {
         let of_take = self.take().and_then(|take| take.size_px);
         let of_restored = self.restored.as_ref().map(|picture| picture.size_px());
-        of_take.or(of_restored).or_else(|| self.photo.as_ref().map(|photo| photo.size_px()))
+        let queued = self.batch_picture().filter(|_| self.current.is_none() && self.restored.is_none());
+        let of_queued = queued.map(|image| [image.height(), image.width()]);
+        of_take.or(of_restored).or(of_queued).or_else(|| self.photo.as_ref().map(|photo| photo.size_px()))
     }
 
     /// What a net would look at: the picture on the canvas.

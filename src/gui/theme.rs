@@ -79,6 +79,8 @@ fn dark() -> Visuals {
     visuals.selection.bg_fill = Color32::from_rgb(78, 62, 148);
     visuals.selection.stroke = Stroke::new(1.0, Color32::from_rgb(235, 230, 255));
     visuals.hyperlink_color = accent;
+    visuals.error_fg_color = Color32::from_rgb(255, 122, 110);
+    visuals.warn_fg_color = Color32::from_rgb(255, 190, 92);
     visuals.slider_trailing_fill = true;
     visuals.weak_text_color = Some(Color32::from_gray(150));
     visuals.widgets.noninteractive.fg_stroke.color = Color32::from_gray(205);
@@ -102,6 +104,8 @@ fn light() -> Visuals {
     visuals.selection.bg_fill = Color32::from_rgb(203, 190, 255);
     visuals.selection.stroke = Stroke::new(1.0, Color32::from_rgb(40, 24, 100));
     visuals.hyperlink_color = accent;
+    visuals.error_fg_color = Color32::from_rgb(186, 26, 26);
+    visuals.warn_fg_color = Color32::from_rgb(158, 88, 0);
     visuals.slider_trailing_fill = true;
     visuals.weak_text_color = Some(Color32::from_gray(95));
     visuals.widgets.noninteractive.fg_stroke.color = Color32::from_gray(40);

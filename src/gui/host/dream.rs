@@ -164,7 +164,7 @@ fn prepare(order: &DreamOrder) -> Result<(DreamJob, DreamSpec), String> {
 /// Brings a job's news to the screen's form.
 struct Follower<'a> {
     job: JobId,
-    is_shown: bool,
+    keeps_steps: bool,
     reel: &'a Reel,
     outlet: &'a Outlet,
     seen_version: u64,
@@ -175,9 +175,9 @@ struct Follower<'a> {
 
 impl<'a> Follower<'a> {
     fn new(order: &DreamOrder, reel: &'a Reel, outlet: &'a Outlet) -> Self {
-        let is_shown = order.deliver == Deliver::Canvas;
+        let keeps_steps = order.deliver == Deliver::Canvas;
         let thumbnails = HashMap::new();
-        Self { job: order.job, is_shown, reel, outlet, seen_version: u64::MAX, thumbnails, shown: None, done: 0 }
+        Self { job: order.job, keeps_steps, reel, outlet, seen_version: u64::MAX, thumbnails, shown: None, done: 0 }
     }
 
     fn look(&mut self, control: &Control<Picture>) {
@@ -187,9 +187,6 @@ impl<'a> Follower<'a> {
             self.done = progress.position.done;
             self.outlet.progress(self.job, progress);
         }
-        if !self.is_shown {
-            return;
-        }
         if let Some(picture) = control.take_preview() {
             self.outlet.preview(self.job, image_of(&picture));
             self.shown = Some(Instant::now());
@@ -197,7 +194,9 @@ impl<'a> Follower<'a> {
         if self.shown.is_none_or(|shown| shown.elapsed() >= PREVIEW_EVERY) {
             control.request_preview();
         }
-        self.make_thumbnails(THUMBNAILS_AT_ONCE);
+        if self.keeps_steps {
+            self.make_thumbnails(THUMBNAILS_AT_ONCE);
+        }
     }
 
     /// Makes thumbnails of the newest steps that have none, and shows all steps that have one.
@@ -230,7 +229,7 @@ impl<'a> Follower<'a> {
         if let Some(progress) = control.progress() {
             self.outlet.progress(self.job, progress);
         }
-        if self.is_shown {
+        if self.keeps_steps {
             self.make_thumbnails(usize::MAX);
         }
     }

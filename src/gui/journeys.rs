@@ -14,7 +14,7 @@ use crate::gui::command::Command;
 use crate::gui::host::worker::Host;
 use crate::gui::host::{Event, Files, Pick};
 use crate::gui::settings::Settings;
-use crate::gui::state::{AppState, BatchPhase, Phase};
+use crate::gui::state::{AppState, BatchPhase, Leaving, Phase};
 use crate::gui::testing::{small_spec, write_files};
 use crate::imageio;
 use crate::tasks::dream::{DreamSpec, LayerWeight, Recipe};
@@ -259,12 +259,8 @@ fn a_closed_window_comes_back_where_it_was() {
     window.key(Modifiers::NONE, Key::C);
     let shown = window.state().takes[0].steps.last().expect("it has steps").frame.rgb().to_vec();
     window.key(Modifiers::COMMAND, Key::Q);
-    window.wait("the farewell", |state| state.is_closing && state.effects.is_empty());
-    let session = window.path("home/data/session/session.toml");
-    let began = Instant::now();
-    while !session.exists() && began.elapsed() < Duration::from_secs(20) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    window.wait("the farewell", |state| state.leaving == Leaving::Free);
+    assert!(window.path("home/data/session/session.toml").exists());
     let Window { harness, folder } = window;
     drop(harness);
     let mut window = Window::open_in(folder, &[]);
@@ -328,8 +324,10 @@ fn a_folder_that_cannot_be_written_is_told_before_anything_is_dreamt() {
         assert!(item.progress.is_none(), "it was dreamt for nothing");
     }
     // The settings are kept in their file.
-    let settings = Files::new(Some(Home::at(window.path("home")))).settings();
-    assert_eq!(settings.output_folder, Some(window.path("out")));
+    let (home, out) = (window.path("home"), window.path("out"));
+    window.wait("the settings in their file", move |_| {
+        Files::new(Some(Home::at(&home))).settings().output_folder.as_ref() == Some(&out)
+    });
 }
 
 /// The header of a PNG of 100,000 × 100,000 pixels, and nothing else.

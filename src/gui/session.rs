@@ -7,15 +7,22 @@ use serde::{Deserialize, Serialize};
 use crate::gui::state::Mode;
 use crate::tasks::dream::DreamSpec;
 
-/// What the next start comes back to. The step that was shown is kept beside it, exact.
+/// A step that is in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedStep {
+    pub done: usize,
+    pub file: PathBuf,
+}
+
+/// What the next start comes back to. The newest step of the dream on the canvas is kept beside it, exact.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Session {
     pub mode: Mode,
     pub photo: Option<PathBuf>,
     pub spec: DreamSpec,
-    /// The file that the kept step was saved to, if it was.
-    pub saved: Option<PathBuf>,
+    /// What of the dream was saved last, and where.
+    pub saved: Option<SavedStep>,
     /// Where the before and after meet, from 0 to 1; none when only one is shown.
     pub split: Option<f32>,
 }

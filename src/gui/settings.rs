@@ -76,12 +76,16 @@ impl Settings {
         settings
     }
 
+    /// Empty where the settings cannot be written as text.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_default()
     }
 
+    /// Text holds Unicode only: photos whose path is something else are not remembered.
     pub fn remember_photo(&mut self, path: &Path) {
-        remember(&mut self.recent_photos, path.to_path_buf());
+        if path.to_str().is_some() {
+            remember(&mut self.recent_photos, path.to_path_buf());
+        }
     }
 
     pub fn remember_net(&mut self, key: &str) {

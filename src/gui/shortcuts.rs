@@ -10,79 +10,98 @@ use crate::gui::state::{AppState, CanvasView, Dialog, Mode};
 pub struct Shortcut {
     pub keys: KeyboardShortcut,
     pub name: &'static str,
-    command: fn(&AppState) -> Command,
+    command: fn(&Context, &AppState) -> Command,
 }
 
-const fn plain(key: Key, name: &'static str, command: fn(&AppState) -> Command) -> Shortcut {
+const fn plain(key: Key, name: &'static str, command: fn(&Context, &AppState) -> Command) -> Shortcut {
     Shortcut { keys: KeyboardShortcut::new(Modifiers::NONE, key), name, command }
 }
 
-const fn ctrl(key: Key, name: &'static str, command: fn(&AppState) -> Command) -> Shortcut {
+const fn ctrl(key: Key, name: &'static str, command: fn(&Context, &AppState) -> Command) -> Shortcut {
     Shortcut { keys: KeyboardShortcut::new(Modifiers::COMMAND, key), name, command }
 }
 
-const fn ctrl_shift(key: Key, name: &'static str, command: fn(&AppState) -> Command) -> Shortcut {
+const fn ctrl_shift(key: Key, name: &'static str, command: fn(&Context, &AppState) -> Command) -> Shortcut {
     Shortcut { keys: KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key), name, command }
 }
 
 /// Those with more modifiers come first: a key with fewer would answer to them, too.
 pub const ALL: &[Shortcut] = &[
-    ctrl_shift(Key::S, "Save as…", |_| Command::Pick(Pick::SaveAs)),
-    ctrl_shift(Key::O, "Open a folder…", |_| Command::Pick(Pick::Folder)),
-    ctrl_shift(Key::Z, "Redo", |_| Command::Redo),
-    ctrl(Key::S, "Save", |_| Command::Save),
-    ctrl(Key::O, "Open photos…", |_| Command::Pick(Pick::Photos)),
-    ctrl(Key::E, "Export the steps…", |_| Command::Pick(Pick::Animation)),
-    ctrl(Key::Z, "Undo", |_| Command::Undo),
-    ctrl(Key::Y, "Redo", |_| Command::Redo),
-    ctrl(Key::Plus, "Larger", |_| Command::StepScale { larger: true }),
-    ctrl(Key::Equals, "Larger", |_| Command::StepScale { larger: true }),
-    ctrl(Key::Minus, "Smaller", |_| Command::StepScale { larger: false }),
-    ctrl(Key::Num0, "Usual size", |_| Command::ResetScale),
-    ctrl(Key::Num1, "Dream mode", |_| Command::SetMode(Mode::Dream)),
-    ctrl(Key::Num2, "Net mode", |_| Command::SetMode(Mode::Net)),
-    ctrl(Key::Q, "Quit", |_| Command::Quit),
-    plain(Key::Space, "Dream, pause, go on", |_| Command::Toggle),
-    plain(Key::R, "Start over", |_| Command::StartOver),
-    plain(Key::G, "Go on from the step that is shown", |_| Command::GoOn),
-    plain(Key::Escape, "Stop the dream", |_| Command::Stop),
-    plain(Key::ArrowLeft, "One step back", |_| Command::StepBy(-1)),
-    plain(Key::ArrowRight, "One step forth", |_| Command::StepBy(1)),
-    plain(Key::Home, "The first step", |_| Command::ShowStep(0)),
-    plain(Key::End, "The newest step", |_| Command::ShowNewest),
+    ctrl_shift(Key::S, "Save as…", |_, _| Command::Pick(Pick::SaveAs)),
+    ctrl_shift(Key::O, "Open a folder…", |_, _| Command::Pick(Pick::Folder)),
+    ctrl_shift(Key::Z, REDO, |_, _| Command::Redo),
+    ctrl(Key::S, "Save", |_, _| Command::Save),
+    ctrl(Key::O, "Open photos…", |_, _| Command::Pick(Pick::Photos)),
+    ctrl(Key::E, "Export the steps…", |_, _| Command::Pick(Pick::Animation)),
+    ctrl(Key::Z, UNDO, |_, _| Command::Undo),
+    ctrl(Key::Y, REDO, |_, _| Command::Redo),
+    ctrl(Key::Plus, "Larger", |_, _| Command::StepScale { larger: true }),
+    ctrl(Key::Equals, "Larger", |_, _| Command::StepScale { larger: true }),
+    ctrl(Key::Minus, "Smaller", |_, _| Command::StepScale { larger: false }),
+    ctrl(Key::Num0, "Usual size", |_, _| Command::ResetScale),
+    ctrl(Key::Num1, "Dream mode", |_, _| Command::SetMode(Mode::Dream)),
+    ctrl(Key::Num2, "Net mode", |_, _| Command::SetMode(Mode::Net)),
+    ctrl(Key::Q, QUIT, |_, _| Command::Quit),
+    plain(Key::Space, "Dream, pause, go on", |_, _| Command::Toggle),
+    plain(Key::R, "Start over", |_, _| Command::StartOver),
+    plain(Key::G, "Go on from the step that is shown", |_, _| Command::GoOn),
+    plain(Key::Escape, "Stop the dream", unmark_or_stop),
+    plain(Key::ArrowLeft, "One step back", |_, _| Command::StepBy(-1)),
+    plain(Key::ArrowRight, "One step forth", |_, _| Command::StepBy(1)),
+    plain(Key::Home, "The first step", |_, _| Command::ShowStep(0)),
+    plain(Key::End, "The newest step", |_, _| Command::ShowNewest),
     plain(Key::C, "Compare before and after", compare),
-    plain(Key::F, "Fit the picture into the window", |state| {
+    plain(Key::F, "Fit the picture into the window", |_, state| {
         Command::SetView(CanvasView { zoom: None, center: [0.5; 2], ..state.canvas.clone() })
     }),
-    plain(Key::Num1, "One pixel on one pixel", |state| {
-        Command::SetView(CanvasView { zoom: Some(1.0), ..state.canvas.clone() })
+    plain(Key::Num1, "One pixel on one pixel", |ctx, state| {
+        let zoom = Some(1.0 / ctx.pixels_per_point());
+        Command::SetView(CanvasView { zoom, ..state.canvas.clone() })
     }),
-    plain(Key::W, "What does it see?", |_| Command::LookAt(None)),
-    plain(Key::F12, "Frame times", |_| Command::ToggleFrameTimes),
-    plain(Key::F1, "All shortcuts", |_| Command::Open(Dialog::Shortcuts)),
-    plain(Key::Questionmark, "All shortcuts", |_| Command::Open(Dialog::Shortcuts)),
+    plain(Key::W, "What does it see?", |_, _| Command::LookAt(None)),
+    plain(Key::F12, "Frame times", |_, _| Command::ToggleFrameTimes),
+    plain(Key::F1, "All shortcuts", |_, _| Command::Open(Dialog::Shortcuts)),
+    plain(Key::Questionmark, "All shortcuts", |_, _| Command::Open(Dialog::Shortcuts)),
 ];
+
+const QUIT: &str = "Quit";
+const UNDO: &str = "Undo";
+const REDO: &str = "Redo";
+/// What a text field does by itself.
+const TEXTS_OWN: [&str; 2] = [UNDO, REDO];
 
 /// The key that shows the photo while it is held.
 pub const PEEK: Key = Key::B;
 
-fn compare(state: &AppState) -> Command {
+fn compare(_: &Context, state: &AppState) -> Command {
     let split = if state.canvas.split.is_some() { None } else { Some(0.5) };
     Command::SetView(CanvasView { split, ..state.canvas.clone() })
 }
 
-/// The commands of the keys that were pressed. While a text is typed, only those with a modifier count.
+/// What is marked goes first.
+fn unmark_or_stop(_: &Context, state: &AppState) -> Command {
+    if state.canvas.marked.is_none() {
+        return Command::Stop;
+    }
+    Command::SetView(CanvasView { marked: None, ..state.canvas.clone() })
+}
+
+/// The commands of the keys that were pressed. Keys without a modifier belong to the control that has the focus, to an
+/// open menu, or to a dialog, where there is one; texts have an undo of their own.
 pub fn pressed(ctx: &Context, state: &AppState) -> Vec<Command> {
-    let is_typing = ctx.text_edit_focused();
     let is_in_dialog = state.dialog.is_some();
+    let has_focus = ctx.memory(|memory| memory.focused().is_some());
+    let takes_plain = !(has_focus || is_in_dialog || ctx.any_popup_open());
+    let is_typing = ctx.text_edit_focused();
     let mut commands = Vec::new();
     for shortcut in ALL {
-        let is_plain = shortcut.keys.modifiers == Modifiers::NONE;
-        if is_plain && (is_typing || is_in_dialog) {
-            continue;
-        }
-        if ctx.input_mut(|input| consume(input, &shortcut.keys)) {
-            commands.push((shortcut.command)(state));
+        let is_allowed = match shortcut.keys.modifiers {
+            Modifiers::NONE => takes_plain,
+            _ if is_in_dialog => shortcut.name == QUIT,
+            _ => !(is_typing && TEXTS_OWN.contains(&shortcut.name)),
+        };
+        if is_allowed && ctx.input_mut(|input| consume(input, &shortcut.keys)) {
+            commands.push((shortcut.command)(ctx, state));
         }
     }
     commands

@@ -11,7 +11,7 @@ use crate::gui::host::{
 };
 use crate::gui::settings::Settings;
 use crate::job::Progress;
-use crate::tasks::dream::DreamSpec;
+use crate::tasks::dream::{DreamSpec, LayerWeight};
 
 /// What the window is for at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +153,8 @@ pub struct BatchItem {
     pub path: PathBuf,
     /// The settings when it was put in the queue.
     pub spec: DreamSpec,
+    /// The net at that time; none while the first net was not open yet.
+    pub net: Option<Arc<OpenNet>>,
     pub folder: PathBuf,
     pub phase: BatchPhase,
     pub progress: Option<Progress>,
@@ -266,6 +268,19 @@ pub struct Export {
     pub count: usize,
 }
 
+/// How far the window is on its way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leaving {
+    #[default]
+    Not,
+    /// The session of this number is being kept; `anyway` says that the user does not mind what is lost.
+    Keeping { session: u64, anyway: bool },
+    /// The session is kept, saves are still being written.
+    Saving,
+    /// Nothing holds it any more.
+    Free,
+}
+
 #[derive(Debug, Default)]
 pub struct AppState {
     pub mode: Mode,
@@ -307,8 +322,13 @@ pub struct AppState {
     pub effects: Vec<Effect>,
     /// The window's clock in seconds.
     pub now_s: f64,
-    /// Whether the user has decided to leave.
-    pub is_closing: bool,
+    pub leaving: Leaving,
+    /// Saves that are being written.
+    pub saving: usize,
+    /// The layers that the preset chooses for the net, while none is named.
+    pub preset_layers: Vec<LayerWeight>,
+    /// The classes that are called as the user types.
+    pub found_classes: Vec<(usize, String)>,
     pub next_id: u64,
 }
 
@@ -378,6 +398,16 @@ impl AppState {
         let frame = self.shown_step().and_then(|index| Some(self.take()?.steps.get(index)?.frame.clone()));
         let opened = self.restored.as_ref().or(self.photo.as_ref());
         frame.map(Seen::Step).or_else(|| opened.cloned().map(Seen::Photo))
+    }
+
+    /// Finds again what follows from the settings and the net.
+    pub fn refresh(&mut self) {
+        let net = self.net.as_ref();
+        self.preset_layers = net.map(|net| self.spec.layers_for(&net.graph)).unwrap_or_default();
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaving != Leaving::Not
     }
 
     pub fn waiting_in_batch(&self) -> usize {

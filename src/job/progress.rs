@@ -45,16 +45,22 @@ pub(super) struct Meter {
     since_done: usize,
     stage: usize,
     steps_per_second: Option<f64>,
+    /// The share of the work that was done before this clock started: a job may go on from an earlier one.
+    work_before: Option<f64>,
 }
 
 impl Meter {
     pub fn new() -> Self {
-        Self { since_s: 0.0, since_done: 0, stage: 0, steps_per_second: None }
+        Self { since_s: 0.0, since_done: 0, stage: 0, steps_per_second: None, work_before: None }
     }
 
     /// `running` is the time since the start without pauses.
     pub fn read(&mut self, position: Position, running: Duration) -> Progress {
         let now_s = running.as_secs_f64();
+        if self.work_before.is_none() {
+            self.since_done = position.done;
+        }
+        let work_before = *self.work_before.get_or_insert(position.work_done);
         if position.stage != self.stage {
             // The steps of another stage cost something else.
             if self.stage != 0 {
@@ -70,8 +76,9 @@ impl Meter {
                 (self.since_s, self.since_done) = (now_s, position.done);
             }
         }
-        let work = position.work_done;
-        let left_s = (work > 0.0 && now_s > 0.0).then(|| (now_s / work * (1.0 - work)).max(0.0));
+        // A job that was given more to do on the way may stand at a smaller share than it began with.
+        let done = position.work_done - work_before;
+        let left_s = (done > 0.0 && now_s > 0.0).then(|| (now_s / done * (1.0 - position.work_done)).max(0.0));
         Progress { position, steps_per_second: self.steps_per_second, elapsed_s: now_s, left_s }
     }
 }
@@ -102,6 +109,15 @@ pub(super) mod tests {
         let later = meter.read(position(1, 4, 10), Duration::from_secs(1));
         assert_eq!(later.steps_per_second, Some(4.0));
         assert_eq!(later.left_s, Some(1.5));
+    }
+
+    #[test]
+    fn what_was_done_before_the_start_counts_for_nothing() {
+        let mut meter = Meter::new();
+        meter.read(position(1, 80, 100), Duration::ZERO);
+        let later = meter.read(position(1, 85, 100), Duration::from_secs(1));
+        assert_eq!(later.steps_per_second, Some(5.0));
+        assert!(later.left_s.is_some_and(|left_s| (left_s - 3.0).abs() < 1e-9), "{later:?}");
     }
 
     #[test]

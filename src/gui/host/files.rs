@@ -63,7 +63,7 @@ impl Files {
                 Err(sentence) => outlet.fail(Failed::OpenPhoto(path), sentence),
             },
             Request::OpenSample => self.open_sample(outlet),
-            Request::ComeBack => self.come_back(outlet),
+            Request::ComeBack { quietly } => self.come_back(quietly, outlet),
             Request::KeepPasted(image) => self.keep_pasted(&image, outlet),
             Request::OpenNet(key) => open_net(key, outlet),
             Request::ListFolder(folder) => match pictures_in(&folder) {
@@ -82,7 +82,9 @@ impl Files {
             }
             Request::DeletePreset(name) => self.change_presets(outlet, |shelf| shelf.delete(&name)),
             Request::KeepSettings(settings) => self.keep_settings(&settings, outlet),
-            Request::KeepSession(session, frame) => self.keep_session(&session, frame.as_deref(), outlet),
+            Request::KeepSession { number, session, frame } => {
+                self.keep_session(number, &session, frame.as_deref(), outlet)
+            }
             _ => {}
         }
     }
@@ -104,7 +106,8 @@ impl Files {
         open_photo(&path)
     }
 
-    fn come_back(&self, outlet: &Outlet) {
+    fn come_back(&self, quietly: bool, outlet: &Outlet) {
+        let _ = quietly;
         let session = self.home.as_ref().and_then(|home| read_text(&session_file(home)));
         let session: Option<Session> = session.and_then(|text| toml::from_str(&text).ok());
         let photo = session.as_ref().and_then(|session| session.photo.as_deref());
@@ -142,10 +145,10 @@ impl Files {
         }
     }
 
-    fn keep_session(&self, session: &Session, frame: Option<&Frame>, outlet: &Outlet) {
+    fn keep_session(&self, number: u64, session: &Session, frame: Option<&Frame>, outlet: &Outlet) {
         let kept = self.home.as_ref().map_or(Ok(()), |home| write_session(home, session, frame));
         match kept {
-            Ok(()) => outlet.send(Event::SessionKept),
+            Ok(()) => outlet.send(Event::SessionKept { number }),
             Err(sentence) => outlet.fail(Failed::KeepSession, sentence),
         }
     }

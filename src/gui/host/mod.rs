@@ -222,7 +222,11 @@ pub enum Request {
     OpenSample,
     /// Opens what was open when the window was closed last: the photo, the net, then the session itself; at the first
     /// start the sample photo and the net that ships.
-    ComeBack,
+    ///
+    /// Quietly, only the session is opened: where files were named, or the user was faster.
+    ComeBack {
+        quietly: bool,
+    },
     /// Keeps a picture from the clipboard as a file, and opens it.
     KeepPasted(Image),
     OpenNet(String),
@@ -260,7 +264,11 @@ pub enum Request {
     DeletePreset(String),
     KeepSettings(Box<Settings>),
     /// Keeps where the user is, so that the next start comes back here.
-    KeepSession(Box<Session>, Option<Arc<Frame>>),
+    KeepSession {
+        number: u64,
+        session: Box<Session>,
+        frame: Option<Arc<Frame>>,
+    },
 }
 
 /// What happened.
@@ -336,7 +344,9 @@ pub enum Event {
     PresetsListed(Vec<OwnPreset>),
     /// The last session, whose photo and net are open by now, and the step that was shown with its picture.
     SessionFound(Box<Session>, Option<(Step, Image)>),
-    SessionKept,
+    SessionKept {
+        number: u64,
+    },
     /// A request failed: one sentence for the user.
     Failed {
         what: Failed,

@@ -1,8 +1,8 @@
 //! The picture: zoomed, moved, compared with the photo, asked about.
 
 use egui::{
-    Align2, Button, Color32, CursorIcon, FontId, Key, Rect, Response, RichText, Sense, Stroke, StrokeKind, Ui, Vec2,
-    pos2, vec2,
+    Align2, Button, Color32, CursorIcon, FontId, Rect, Response, RichText, Sense, Stroke, StrokeKind, Ui, Vec2, pos2,
+    vec2,
 };
 
 use super::Pen;
@@ -194,7 +194,7 @@ fn mark(ui: &Ui, response: &Response, place: &Place, view: &mut CanvasView) {
             view.marked = Some([left, top, right, bottom]);
         }
     }
-    if response.clicked() || ui.input(|input| input.key_pressed(Key::Escape)) {
+    if response.clicked() {
         view.marked = None;
     }
 }

@@ -7,9 +7,7 @@ use crate::gui::command::Command;
 use crate::gui::state::Form;
 use crate::gui::widgets::{Label, choice};
 use crate::tasks::dream::{ClassScore, DreamSpec};
-use crate::tasks::look::find_classes;
 
-const FOUND_SHOWN: usize = 8;
 const SCORE: Label = Label::new("Class score", "What of the class rises");
 
 pub fn class_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
@@ -30,12 +28,12 @@ pub fn class_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     if query.trim().is_empty() {
         return;
     }
-    let found = find_classes(&net.graph, &query, FOUND_SHOWN);
+    let found = &pen.state.found_classes;
     if found.is_empty() {
         ui.label(RichText::new("The net knows no such class").weak());
     }
     let mut picked = if is_entered { found.first().map(|(class, _)| *class) } else { None };
-    for (class, name) in &found {
+    for (class, name) in found {
         if ui.selectable_label(false, name).on_hover_text(format!("Class {class}")).clicked() {
             picked = Some(*class);
         }

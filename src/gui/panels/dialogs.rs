@@ -4,7 +4,6 @@ use egui::{Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui};
 
 use super::Pen;
 use crate::gui::command::Command;
-use crate::gui::host::Pick;
 use crate::gui::shortcuts;
 use crate::gui::state::Dialog;
 
@@ -26,10 +25,10 @@ pub fn dialogs_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     }
 }
 
-fn close_row(ui: &mut Ui, pen: &mut Pen<'_>, text: &str, is_enabled: bool, command: Command) {
+/// The buttons of a question; `is_entered` is the enter key in its text field.
+fn close_row(ui: &mut Ui, pen: &mut Pen<'_>, text: &str, (is_enabled, is_entered): (bool, bool), command: Command) {
     ui.add_space(8.0);
     ui.horizontal(|ui| {
-        let is_entered = ui.input(|input| input.key_pressed(egui::Key::Enter));
         let button = ui.add_enabled(is_enabled, egui::Button::new(RichText::new(text).strong()));
         if button.clicked() || (is_entered && is_enabled) {
             pen.push(command);
@@ -92,18 +91,23 @@ fn about_ui(ui: &mut Ui) {
     ui.label(RichText::new("Licensed under MIT or Apache 2.0, at your option").weak());
 }
 
-fn name_field(ui: &mut Ui, name: &mut String) -> bool {
+/// Whether the name was changed, and whether it was entered.
+fn name_field(ui: &mut Ui, name: &mut String) -> (bool, bool) {
     let field = TextEdit::singleline(name).hint_text("A name").char_limit(64).desired_width(f32::INFINITY);
     let response = ui.add(field).accessible_name("Name of the preset");
-    response.request_focus();
-    response.changed()
+    let is_entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+    if ui.memory(|memory| memory.focused().is_none()) && !is_entered {
+        response.request_focus();
+    }
+    (response.changed(), is_entered)
 }
 
 fn save_preset_ui(ui: &mut Ui, pen: &mut Pen<'_>, name: String) {
     ui.heading("Save as preset");
-    ui.label("All settings but the photo's size, the net and the seed, with the picture on the canvas.");
+    ui.label("All settings but the size and what is started from, with the picture on the canvas.");
     let mut typed = name;
-    if name_field(ui, &mut typed) {
+    let (is_changed, is_entered) = name_field(ui, &mut typed);
+    if is_changed {
         pen.push(Command::Open(Dialog::SavePreset(typed.clone())));
     }
     let is_taken = pen.state.presets.iter().any(|preset| preset.name == typed.trim());
@@ -111,23 +115,25 @@ fn save_preset_ui(ui: &mut Ui, pen: &mut Pen<'_>, name: String) {
         ui.label(RichText::new("There is one of that name: it will be replaced").color(ui.visuals().warn_fg_color));
     }
     let can = !typed.trim().is_empty();
-    close_row(ui, pen, if is_taken { "Replace" } else { "Save" }, can, Command::SavePreset(typed));
+    let text = if is_taken { "Replace" } else { "Save" };
+    close_row(ui, pen, text, (can, is_entered), Command::SavePreset(typed));
 }
 
 fn rename_preset_ui(ui: &mut Ui, pen: &mut Pen<'_>, old: String, new: String) {
     ui.heading(format!("Rename {old}"));
     let mut typed = new;
-    if name_field(ui, &mut typed) {
+    let (is_changed, is_entered) = name_field(ui, &mut typed);
+    if is_changed {
         pen.push(Command::Open(Dialog::RenamePreset { old: old.clone(), new: typed.clone() }));
     }
     let can = !typed.trim().is_empty() && typed.trim() != old;
-    close_row(ui, pen, "Rename", can, Command::RenamePreset { old, new: typed });
+    close_row(ui, pen, "Rename", (can, is_entered), Command::RenamePreset { old, new: typed });
 }
 
 fn delete_preset_ui(ui: &mut Ui, pen: &mut Pen<'_>, name: String) {
     ui.heading(format!("Delete {name}?"));
     ui.label("The preset and its picture are removed. What was dreamt with it stays.");
-    close_row(ui, pen, "Delete", true, Command::DeletePreset(name));
+    close_row(ui, pen, "Delete", (true, false), Command::DeletePreset(name));
 }
 
 fn quit_ui(ui: &mut Ui, pen: &mut Pen<'_>, would_lose: &str) {
@@ -137,10 +143,6 @@ fn quit_ui(ui: &mut Ui, pen: &mut Pen<'_>, would_lose: &str) {
     ui.horizontal(|ui| {
         if ui.button(RichText::new("Stay").strong()).clicked() {
             pen.push(Command::CloseDialog);
-        }
-        if pen.state.shown_step().is_some() && ui.button("Save as…").clicked() {
-            pen.push(Command::CloseDialog);
-            pen.push(Command::Pick(Pick::SaveAs));
         }
         if ui.button("Quit").clicked() {
             pen.push(Command::QuitAnyway);

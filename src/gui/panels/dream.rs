@@ -178,9 +178,10 @@ fn size_ui(ui: &mut Ui, size: &mut Option<usize>) -> Change {
 
 fn noise_size_ui(ui: &mut Ui, size: &mut SizePx) -> Change {
     let (change, reset) = row(ui, SIZE, *size == SizePx { width: 512, height: 512 }, |ui| {
-        let width = ui.add(DragValue::new(&mut size.width).range(64..=4096).suffix(" px"));
+        let side = |side| DragValue::new(side).range(64..=4096).clamp_existing_to_range(false).suffix(" px");
+        let width = ui.add(side(&mut size.width)).accessible_name("Width");
         ui.label("×");
-        let height = ui.add(DragValue::new(&mut size.height).range(64..=4096).suffix(" px"));
+        let height = ui.add(side(&mut size.height)).accessible_name("Height");
         let is_settled = [&width, &height].iter().any(|response| response.drag_stopped() || response.lost_focus());
         Change { is_changed: width.changed() || height.changed(), is_settled }
     });
@@ -192,14 +193,14 @@ fn noise_size_ui(ui: &mut Ui, size: &mut SizePx) -> Change {
 }
 
 fn seed_ui(ui: &mut Ui, seed: &mut u64) -> Change {
-    /// More digits than anybody types; TOML holds no larger number than `i64::MAX`.
-    const LARGEST: u64 = 999_999_999;
+    /// TOML holds no larger number.
+    const LARGEST: u64 = i64::MAX as u64;
     let (change, reset) = row(ui, SEED, *seed == 0, |ui| {
-        let response = ui.add(DragValue::new(seed).range(0..=LARGEST).speed(0.1));
+        let response = ui.add(DragValue::new(seed).range(0..=LARGEST).clamp_existing_to_range(false).speed(0.1));
         let mut change =
             Change { is_changed: response.changed(), is_settled: response.drag_stopped() || response.lost_focus() };
         if ui.button("Another").on_hover_text("The next seed").clicked() {
-            *seed = (*seed + 1) % LARGEST;
+            *seed = if *seed < LARGEST { *seed + 1 } else { 0 };
             change = Change { is_changed: true, is_settled: true };
         }
         change

@@ -20,7 +20,7 @@ const CHANNELS: Label = Label::new(
 pub fn layers_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     let Some(net) = pen.state.net.clone() else { return };
     if pen.state.spec.class.is_none() {
-        chosen_ui(ui, pen, &net);
+        chosen_ui(ui, pen);
         channels_ui(ui, pen);
     }
     CollapsingHeader::new("Choose a layer").id_salt("layers").default_open(false).show(ui, |ui| {
@@ -41,11 +41,11 @@ pub fn layers_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
 }
 
 /// The layers in use, with their weights.
-fn chosen_ui(ui: &mut Ui, pen: &mut Pen<'_>, net: &OpenNet) {
-    let spec = &pen.state.spec;
+fn chosen_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
+    let state = pen.state;
+    let spec = &state.spec;
     if spec.layers.is_empty() {
-        let chosen = spec.layers_for(&net.graph);
-        let names: Vec<String> = chosen.iter().map(|layer| layer.name.clone()).collect();
+        let names: Vec<&str> = pen.state.preset_layers.iter().map(|layer| layer.name.as_str()).collect();
         let text = format!("The preset's choice: {}", names.join(", "));
         ui.label(RichText::new(text).weak()).on_hover_text("Choose a layer below, or click the picture to find one");
         return;
@@ -56,6 +56,7 @@ fn chosen_ui(ui: &mut Ui, pen: &mut Pen<'_>, net: &OpenNet) {
             if spec.layers.len() > 1 {
                 let mut weight = layer.weight;
                 let value = DragValue::new(&mut weight).speed(0.02).range(-4.0..=4.0).max_decimals(2).prefix("× ");
+                let value = value.clamp_existing_to_range(false);
                 let response = ui.add(value).accessible_name(format!("Weight of {}", layer.name));
                 if response.changed() && weight != 0.0 {
                     let mut layers = spec.layers.clone();

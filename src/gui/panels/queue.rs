@@ -32,8 +32,9 @@ pub fn queue_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     let text = format!("{done} of {} done{}", pen.state.batch.len(), time_left(&pen.state.batch));
     ui.label(RichText::new(text).weak());
     ui.separator();
-    for item in pen.state.batch.clone() {
-        item_ui(ui, pen, &item);
+    let state = pen.state;
+    for item in &state.batch {
+        item_ui(ui, pen, item);
     }
 }
 

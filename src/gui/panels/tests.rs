@@ -449,7 +449,7 @@ fn leaving_can_be_thought_over() {
     bed.run_steps(3);
     assert!(bed.query_by_label_contains("the rest of the queue").is_some());
     click(&mut bed, "Stay");
-    assert!(bed.state().desk.state.dialog.is_none() && !bed.state().desk.state.is_closing);
+    assert!(bed.state().desk.state.dialog.is_none() && !bed.state().desk.state.is_leaving());
 }
 
 #[test]

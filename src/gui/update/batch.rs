@@ -15,7 +15,9 @@ pub fn add(state: &mut AppState, photos: Vec<PathBuf>, folder: PathBuf, host: &m
         spec.from_noise = None;
         spec.save_every = 0;
         let (folder, phase) = (folder.clone(), BatchPhase::Waiting);
-        state.batch.push(BatchItem { job, path, spec, folder, phase, progress: None, picture: None });
+        // With another net on its way the photo waits for that.
+        let net = state.net.clone().filter(|net| net.key == spec.net);
+        state.batch.push(BatchItem { job, path, spec, net, folder, phase, progress: None, picture: None });
     }
     state.side = Side::Queue;
     state.say(Tone::Info, format!("{count} photos are in the queue; their dreams go to {}", folder.display()));
@@ -32,12 +34,12 @@ pub fn start_next(state: &mut AppState, host: &mut dyn JobHost) {
     if canvas_works || is_busy || state.batch_is_paused {
         return;
     }
-    let Some(net) = state.net.clone() else { return };
     if let Some(held) = state.batch.iter_mut().find(|item| item.phase == BatchPhase::Paused) {
         held.phase = BatchPhase::Running;
         return host.submit(Request::Resume(held.job));
     }
     let Some(next) = state.batch.iter_mut().find(|item| item.phase == BatchPhase::Waiting) else { return };
+    let Some(net) = next.net.clone() else { return };
     next.phase = BatchPhase::Running;
     let order = DreamOrder {
         job: next.job,

@@ -14,17 +14,22 @@ const MOST_TAKES: usize = 24;
 pub fn toggle(state: &mut AppState, host: &mut dyn JobHost) {
     let phase = state.take().map(|take| (take.job, take.phase.clone()));
     match phase {
-        Some((job, Phase::Starting | Phase::Running)) => {
-            host.submit(Request::Pause(job));
-            set_phase(state, job, Phase::Paused);
-        }
+        Some((job, Phase::Starting | Phase::Running)) => pause(state, job, host),
         Some((job, Phase::Paused)) if state.scrub.is_none() => {
+            super::batch::hold(state, host);
             host.submit(Request::Resume(job));
             set_phase(state, job, Phase::Running);
         }
         Some(_) if state.shown_step().is_some() => go_on(state, host),
         _ => start_over(state, host),
     }
+}
+
+/// Holds a dream; meanwhile the queue may go on.
+fn pause(state: &mut AppState, job: JobId, host: &mut dyn JobHost) {
+    host.submit(Request::Pause(job));
+    set_phase(state, job, Phase::Paused);
+    super::batch::start_next(state, host);
 }
 
 fn set_phase(state: &mut AppState, job: JobId, phase: Phase) {
@@ -63,8 +68,12 @@ pub fn go_on(state: &mut AppState, host: &mut dyn JobHost) {
 
 /// Begins a take and makes it the one on the canvas.
 fn begin(state: &mut AppState, start: Start, from: Option<Arc<Frame>>, earlier: Vec<Step>, host: &mut dyn JobHost) {
-    let Some(net) = state.net.clone() else {
+    let Some(net) = state.net.clone().filter(|net| net.key == state.spec.net) else {
+        // The net of the settings is on its way, or has to be sent for.
         state.dream_when_open = true;
+        if state.opening_net.as_ref() != Some(&state.spec.net) {
+            super::files::open_net(state, state.spec.net.clone(), host);
+        }
         return;
     };
     end_live_take(state, host);
@@ -129,8 +138,9 @@ fn let_go_of_old_takes(state: &mut AppState) {
     }
     while state.takes.len() > MOST_TAKES {
         let is_spare = |take: &Take| Some(take.job) != current && !take.phase.is_alive();
+        // What is in no file is never let go of.
         let saved = state.takes.iter().position(|take| is_spare(take) && !take.is_unsaved());
-        let Some(oldest) = saved.or_else(|| state.takes.iter().position(is_spare)) else { break };
+        let Some(oldest) = saved else { break };
         state.takes.remove(oldest);
     }
     state.current = current.and_then(|job| state.takes.iter().position(|take| take.job == job));
@@ -176,8 +186,7 @@ pub fn show_take(state: &mut AppState, job: JobId, host: &mut dyn JobHost) {
         && live.phase != Phase::Paused
     {
         let live = live.job;
-        host.submit(Request::Pause(live));
-        set_phase(state, live, Phase::Paused);
+        pause(state, live, host);
     }
     state.current = Some(index);
     state.scrub = None;
@@ -187,9 +196,11 @@ pub fn show_take(state: &mut AppState, job: JobId, host: &mut dyn JobHost) {
     if let Some(photo) = take.photo().cloned() {
         state.photo = Some(photo);
     }
-    if state.net.as_ref().is_none_or(|own| own.key != net.key) {
+    let is_other_net = state.net.as_ref().is_none_or(|own| own.key != net.key);
+    if is_other_net {
         state.net = Some(net);
     }
+    super::look::forget(state, is_other_net);
     edit(state, spec, "a take", host);
     state.history.settle();
 }
@@ -220,21 +231,31 @@ fn set_spec(state: &mut AppState, spec: DreamSpec, host: &mut dyn JobHost) {
     state.spec = spec;
     state.form.channels = Channels(state.spec.channels.clone()).to_string();
     state.waits_for_start = None;
+    state.refresh();
+    let is_here = [state.opening_net.as_ref(), state.net.as_ref().map(|net| &net.key)];
+    if state.net.is_some() && !is_here.contains(&Some(&state.spec.net)) {
+        super::files::open_net(state, state.spec.net.clone(), host);
+    }
     let Some(take) = state.live_take() else { return };
     let mut steered = state.spec.clone();
     if !matches!(take.start, Start::Noise) {
         steered.from_noise = None;
     }
-    match take.spec.can_become(&steered) {
-        Ok(()) => {
-            let job = take.job;
-            if let Some(take) = state.take_mut() {
-                take.spec = steered.clone();
-            }
-            host.submit(Request::Steer(job, Box::new(steered)));
+    let (job, own) = (take.job, take.spec.clone());
+    if let Err(setting) = own.can_become(&steered) {
+        state.waits_for_start = Some(setting);
+        if own.net != steered.net {
+            return;
         }
-        Err(setting) => state.waits_for_start = Some(setting),
+        // The rest need not wait for what has to.
+        let (octaves, octave_scale, octave_filter) = (own.octaves, own.octave_scale, own.octave_filter);
+        let (size, from_noise) = (own.size, own.from_noise);
+        steered = DreamSpec { octaves, octave_scale, octave_filter, size, from_noise, ..steered };
     }
+    if let Some(take) = state.take_mut() {
+        take.spec = steered.clone();
+    }
+    host.submit(Request::Steer(job, Box::new(steered)));
 }
 
 pub fn apply_preset(state: &mut AppState, preset: DreamSpec, host: &mut dyn JobHost) {
@@ -243,8 +264,6 @@ pub fn apply_preset(state: &mut AppState, preset: DreamSpec, host: &mut dyn JobH
     if !has_goal {
         // It suits any net.
         spec.net.clone_from(&state.spec.net);
-    } else if state.net.as_ref().is_some_and(|net| net.key != spec.net) {
-        super::files::open_net(state, spec.net.clone(), host);
     }
     state.history.settle();
     edit(state, spec, "preset", host);

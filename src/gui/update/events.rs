@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::gui::history::History;
 use crate::gui::host::{Ended, Event, Image, JobHost, JobId, OpenNet, OpenPhoto, Start, Step};
 use crate::gui::session::Session;
-use crate::gui::state::{AppState, CanvasView, Effect, Export, ImageHandle, NetView, Phase, Take, Tone};
+use crate::gui::state::{AppState, CanvasView, Effect, Export, Form, ImageHandle, NetView, Phase, Take, Tone};
 use crate::job::{How, Progress};
 use crate::tasks::dream::{DreamSpec, Recipe};
 
@@ -38,7 +38,10 @@ pub fn handle(state: &mut AppState, event: Event, host: &mut dyn JobHost) {
         Event::JobWarned { job, sentence } => job_warned(state, job, sentence),
         Event::JobEnded { job, ended } => job_ended(state, job, ended, host),
         Event::StepShown { job, done, image } => step_shown(state, job, done, image),
-        Event::Saved { job, done, path } => saved(state, job, done, path),
+        Event::Saved { job, done, path } => {
+            saved(state, job, done, path);
+            files::save_ended(state, host);
+        }
         Event::CopyReady(image) => {
             state.effects.push(Effect::CopyImage(ImageHandle(image)));
             state.say(Tone::Info, "the picture is in the clipboard");
@@ -54,7 +57,7 @@ pub fn handle(state: &mut AppState, event: Event, host: &mut dyn JobHost) {
         Event::BundledPresets(presets) => state.bundled = presets,
         Event::PresetsListed(presets) => state.presets = presets,
         Event::SessionFound(session, shown) => session_found(state, *session, shown, host),
-        Event::SessionKept => files::session_kept(state),
+        Event::SessionKept { number } => files::session_kept(state, number, host),
         Event::Failed { what, sentence } => files::failed(state, what, sentence, host),
         Event::Warned(sentence) => state.say(Tone::Warning, sentence),
     }
@@ -71,8 +74,9 @@ fn photo_opened(state: &mut AppState, photo: Arc<OpenPhoto>, host: &mut dyn JobH
     state.photo = Some(photo);
     state.spec.from_noise = None;
     (state.current, state.scrub, state.restored) = (None, None, None);
-    state.canvas = CanvasView { split: None, ..CanvasView::default() };
-    state.sees.looked = None;
+    state.canvas = CanvasView::default();
+    state.waits_for_start = None;
+    look::forget(state, false);
     if !was_asked_for {
         return;
     }
@@ -102,6 +106,7 @@ fn dream_opened(
     dream::edit(state, spec, "a dropped dream", host);
     state.history.settle();
     state.canvas = CanvasView::default();
+    look::forget(state, false);
     let name = picture.name();
     match (photo, file) {
         (None, Some(file)) => {
@@ -112,7 +117,7 @@ fn dream_opened(
             state.photo = Some(picture.clone());
         }
         (photo, _) => {
-            state.say(Tone::Info, format!("the settings of {name} are back: press space to dream on"));
+            state.say(Tone::Info, format!("the settings of {name} are back: press space to dream it again"));
             state.photo = photo.or(state.photo.take());
         }
     }
@@ -123,24 +128,21 @@ fn net_opened(state: &mut AppState, net: Arc<OpenNet>, host: &mut dyn JobHost) {
     if state.opening_net.as_ref() == Some(&net.key) {
         state.opening_net = None;
     }
-    let is_other = state.net.as_ref().is_some_and(|old| old.key != net.key);
     let was_first = state.net.is_none();
     let key = net.key.clone();
-    state.net = Some(net);
-    state.net_view = NetView::default();
-    if is_other || key != state.spec.net {
-        // Layers and classes of one net mean nothing in another.
-        let mut spec = DreamSpec { net: key.clone(), ..state.spec.clone() };
-        if state.spec.net != key {
-            spec.layers.clear();
-            spec.channels.clear();
-            (spec.neuron, spec.class) = (None, None);
-        }
-        state.history.settle();
-        dream::edit(state, spec, "net", host);
-        state.history.settle();
+    for item in state.batch.iter_mut().filter(|item| item.net.is_none()) {
+        item.net = Some(net.clone());
     }
-    (state.sees.looked, state.sees.layer) = (None, None);
+    state.net = Some(net.clone());
+    state.net_view = NetView::default();
+    if key != state.spec.net {
+        state.history.note(&state.spec, "net");
+        state.history.settle();
+        use_spec_of(state, &net);
+    }
+    state.refresh();
+    state.found_classes.clear();
+    look::forget(state, true);
     if !was_first {
         state.settings.remember_net(&key);
         settings::keep(state, host);
@@ -149,6 +151,17 @@ fn net_opened(state: &mut AppState, net: Arc<OpenNet>, host: &mut dyn JobHost) {
         dream::start_over(state, host);
     }
     batch::start_next(state, host);
+}
+
+/// Brings the settings to a net. Layers and classes of one net mean nothing in another.
+pub fn use_spec_of(state: &mut AppState, net: &OpenNet) {
+    let spec = &mut state.spec;
+    spec.net.clone_from(&net.key);
+    spec.layers.clear();
+    spec.channels.clear();
+    (spec.neuron, spec.class) = (None, None);
+    state.form = Form::default();
+    state.refresh();
 }
 
 fn folder_listed(state: &mut AppState, folder: PathBuf, pictures: Vec<PathBuf>, host: &mut dyn JobHost) {
@@ -207,8 +220,13 @@ fn job_ended(state: &mut AppState, job: JobId, ended: Result<Ended, String>, hos
     if state.batch.iter().any(|item| item.job == job) {
         return batch::ended(state, job, ended, host);
     }
-    let Some(take) = state.take_of(job) else { return };
+    let Some(take) = state.take_of(job) else {
+        // It was taken out of the strip.
+        return batch::start_next(state, host);
+    };
+    let is_empty = take.steps.is_empty();
     match ended {
+        Ok(ended) if ended.how == How::Cancelled && is_empty => dream::close_take(state, job, host),
         Ok(ended) => {
             take.phase = Phase::Ended;
             take.picture = ended.image.or(take.picture.take());
@@ -218,7 +236,6 @@ fn job_ended(state: &mut AppState, job: JobId, ended: Result<Ended, String>, hos
         }
         Err(sentence) => {
             take.phase = Phase::Failed(sentence.clone());
-            let is_empty = take.steps.is_empty();
             state.say(Tone::Error, sentence);
             if is_empty {
                 // Nothing came of it: there is nothing to keep in the strip.
@@ -226,7 +243,10 @@ fn job_ended(state: &mut AppState, job: JobId, ended: Result<Ended, String>, hos
             }
         }
     }
-    if !state.is_closing {
+    if state.live_take().is_none() {
+        state.waits_for_start = None;
+    }
+    if !state.is_leaving() {
         files::keep_session(state, host);
     }
     batch::start_next(state, host);
@@ -248,7 +268,9 @@ fn saved_text(path: &std::path::Path) -> String {
 
 fn saved(state: &mut AppState, job: JobId, done: usize, path: PathBuf) {
     state.say(Tone::Info, saved_text(&path));
-    if let Some(take) = state.take_of(job) {
+    if let Some(take) = state.take_of(job)
+        && take.saved.as_ref().is_none_or(|(newest, _)| *newest <= done)
+    {
         take.saved = Some((done, path));
     }
 }
@@ -269,7 +291,7 @@ fn session_found(state: &mut AppState, session: Session, shown: Option<(Step, Im
         (Some(photo), None) if session.photo.as_ref() == Some(&photo.photo.path) => Start::Photo(photo.clone()),
         _ => return,
     };
-    let saved = session.saved.map(|path| (step.frame.done, path));
+    let saved = session.saved.map(|saved| (saved.done, saved.file));
     let job = JobId(state.fresh_id());
     state.takes.push(Take {
         job,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::gui::host::{Exposure, Failed, Image, JobHost, Pick, Request, SaveTo};
-use crate::gui::session::Session;
-use crate::gui::state::{AppState, Dialog, Effect, Export, Phase, Tone};
+use crate::gui::session::{SavedStep, Session};
+use crate::gui::state::{AppState, Dialog, Effect, Export, Leaving, Take, Tone};
 use crate::tasks::catalogue;
 
 /// The most steps that an animation shows: they are taken evenly from all.
@@ -31,9 +31,12 @@ fn kind(path: &Path) -> Kind {
 
 pub fn begin(state: &mut AppState, files: Vec<PathBuf>, host: &mut dyn JobHost) {
     host.submit(Request::ListPresets);
+    host.submit(Request::ComeBack { quietly: !files.is_empty() });
     if files.is_empty() {
-        return host.submit(Request::ComeBack);
+        return;
     }
+    // The next start may have another working folder.
+    let files: Vec<PathBuf> = files.into_iter().map(|file| std::path::absolute(&file).unwrap_or(file)).collect();
     if !files.iter().any(|file| kind(file) == Kind::Net) {
         open_net(state, catalogue::DEFAULT.into(), host);
     }
@@ -103,6 +106,7 @@ pub fn copy(state: &mut AppState, host: &mut dyn JobHost) {
 pub fn save(state: &mut AppState, file: Option<PathBuf>, host: &mut dyn JobHost) {
     let Some(exposure) = exposure(state) else { return };
     let to = file.map_or_else(|| SaveTo::Fresh(state.settings.output_folder.clone()), SaveTo::File);
+    state.saving += 1;
     host.submit(Request::Save(exposure, to));
 }
 
@@ -135,6 +139,9 @@ pub fn picked(state: &mut AppState, pick: Pick, mut paths: Vec<PathBuf>, host: &
 }
 
 fn export(state: &mut AppState, path: PathBuf, host: &mut dyn JobHost) {
+    if state.export.is_some() {
+        return state.say(Tone::Warning, "an animation is being written already: wait for it, or stop it");
+    }
     let Some(take) = state.take() else { return };
     let until = state.shown_step().unwrap_or(0);
     let exposures: Vec<Exposure> =
@@ -172,44 +179,80 @@ fn would_be_lost(state: &AppState) -> Option<String> {
 }
 
 pub fn quit(state: &mut AppState, host: &mut dyn JobHost) {
+    if state.is_leaving() {
+        return;
+    }
     match would_be_lost(state) {
         Some(would_lose) => state.dialog = Some(Dialog::Quit { would_lose }),
-        None => leave(state, host),
+        None => leave(state, false, host),
     }
 }
 
-/// Keeps where the user is, and closes once that is done.
-pub fn leave(state: &mut AppState, host: &mut dyn JobHost) {
+/// Keeps where the user is, and closes once that is done. `anyway` also where it cannot be done.
+pub fn leave(state: &mut AppState, anyway: bool, host: &mut dyn JobHost) {
     state.dialog = None;
-    state.is_closing = true;
-    keep_session(state, host);
-    super::dream::end_live_take(state, host);
-    for item in state.batch.iter().filter(|item| !item.phase.is_over()) {
-        host.submit(Request::Cancel(item.job));
-    }
+    let session = keep_session(state, host);
+    state.leaving = Leaving::Keeping { session, anyway };
 }
 
-pub fn keep_session(state: &AppState, host: &mut dyn JobHost) {
+/// Returns the number under which it is kept.
+pub fn keep_session(state: &mut AppState, host: &mut dyn JobHost) -> u64 {
+    let number = state.fresh_id();
     let take = state.take();
-    let step = take.zip(state.shown_step()).and_then(|(take, index)| take.steps.get(index));
+    let frame = take.and_then(|take| take.steps.last()).map(|step| step.frame.clone());
     let photo = match take {
         Some(take) => take.photo(),
         None => state.photo.as_ref(),
     };
+    let saved = take.and_then(|take| take.saved.clone());
     let session = Session {
         mode: state.mode,
         photo: photo.map(|photo| photo.photo.path.clone()),
         spec: state.spec.clone(),
-        saved: take.filter(|take| !take.is_unsaved()).and_then(|take| Some(take.saved.as_ref()?.1.clone())),
+        saved: saved.map(|(done, file)| SavedStep { done, file }),
         split: state.canvas.split,
     };
-    host.submit(Request::KeepSession(Box::new(session), step.map(|step| step.frame.clone())));
+    host.submit(Request::KeepSession { number, session: Box::new(session), frame });
+    number
 }
 
-/// Closes the window once nothing is to be kept any more.
-pub fn session_kept(state: &mut AppState) {
-    if state.is_closing {
-        state.effects.push(Effect::Close);
+/// Goes on leaving once the session is kept.
+pub fn session_kept(state: &mut AppState, number: u64, host: &mut dyn JobHost) {
+    if matches!(state.leaving, Leaving::Keeping { session, .. } if session == number) {
+        state.leaving = Leaving::Saving;
+        leave_when_saved(state, host);
+    }
+}
+
+/// Closes the window when nothing is being written any more.
+fn leave_when_saved(state: &mut AppState, host: &mut dyn JobHost) {
+    if state.leaving != Leaving::Saving || state.saving > 0 {
+        return;
+    }
+    super::dream::end_live_take(state, host);
+    for item in state.batch.iter().filter(|item| !item.phase.is_over()) {
+        host.submit(Request::Cancel(item.job));
+    }
+    state.leaving = Leaving::Free;
+    state.effects.push(Effect::Close);
+}
+
+/// A save came to its end.
+pub fn save_ended(state: &mut AppState, host: &mut dyn JobHost) {
+    state.saving = state.saving.saturating_sub(1);
+    leave_when_saved(state, host);
+}
+
+/// The session could not be kept: that holds the window only where a dream would be lost.
+fn session_lost(state: &mut AppState, sentence: &str, host: &mut dyn JobHost) {
+    let Leaving::Keeping { anyway, .. } = state.leaving else { return };
+    let would_lose = state.take().is_some_and(Take::is_unsaved) && !anyway;
+    if would_lose {
+        state.leaving = Leaving::Not;
+        state.dialog = Some(Dialog::Quit { would_lose: format!("the dream on the canvas ({sentence})") });
+    } else {
+        state.leaving = Leaving::Saving;
+        leave_when_saved(state, host);
     }
 }
 
@@ -217,26 +260,29 @@ pub fn session_kept(state: &mut AppState) {
 pub fn failed(state: &mut AppState, what: Failed, sentence: String, host: &mut dyn JobHost) {
     match &what {
         Failed::OpenPhoto(path) => state.opening.retain(|opening| opening != path),
-        Failed::OpenNet(key) => {
-            if state.opening_net.as_ref() == Some(key) {
-                state.opening_net = None;
-            }
-        }
+        Failed::OpenNet(key) => net_failed(state, key),
         Failed::Export => state.export = None,
         Failed::Look => state.sees.is_looking = false,
-        Failed::Save | Failed::KeepSession | Failed::Other => {}
-    }
-    if what == Failed::KeepSession && state.is_closing {
-        state.is_closing = false;
-        let has_dream = state.take().is_some_and(|take| take.is_unsaved() && take.phase != Phase::Starting);
-        if has_dream {
-            state.dialog = Some(Dialog::Quit { would_lose: format!("the dream on the canvas ({sentence})") });
-            return;
-        }
-        state.effects.push(Effect::Close);
+        Failed::Save => save_ended(state, host),
+        Failed::KeepSession => session_lost(state, &sentence, host),
+        Failed::Other => {}
     }
     state.say(Tone::Error, sentence);
     super::batch::start_next(state, host);
+}
+
+/// The net that is open stays in use.
+fn net_failed(state: &mut AppState, key: &str) {
+    if state.opening_net.as_deref() == Some(key) {
+        state.opening_net = None;
+    }
+    let Some(net) = state.net.clone() else { return };
+    if state.spec.net == key {
+        super::events::use_spec_of(state, &net);
+    }
+    for item in state.batch.iter_mut().filter(|item| item.net.is_none()) {
+        item.net = Some(net.clone());
+    }
 }
 
 #[cfg(test)]

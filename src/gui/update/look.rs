@@ -1,7 +1,8 @@
 //! What the net sees, and the net itself.
 
 use crate::gui::host::{JobHost, LookOrder, Looked, Request, Seen};
-use crate::gui::state::{AppState, Mode, Side};
+use crate::gui::state::{AppState, Form, Mode, Side};
+use crate::tasks::look::find_classes;
 
 /// Looks at a place of the picture on the canvas, or at all of it.
 pub fn look_at(state: &mut AppState, at: Option<[f32; 2]>, host: &mut dyn JobHost) {
@@ -36,6 +37,26 @@ pub fn look_layer(state: &AppState) -> Option<String> {
     let taken = || state.take()?.spec.layers.last().map(|layer| layer.name.clone()).filter(has_maps);
     let last = || net.layers.iter().rev().find(|layer| layer.has_maps).map(|layer| layer.name.clone());
     state.sees.layer.clone().or_else(dreamt).or_else(taken).or_else(last)
+}
+
+/// What was looked at is on the canvas no more; another net has other layers, too.
+pub fn forget(state: &mut AppState, is_other_net: bool) {
+    (state.sees.looked, state.sees.last) = (None, None);
+    if is_other_net {
+        state.sees.layer = None;
+    }
+}
+
+/// Texts as they are typed, and the classes that are called so.
+pub fn set_form(state: &mut AppState, form: Form) {
+    const CLASSES_SHOWN: usize = 8;
+    if form.class_query != state.form.class_query {
+        let is_empty = form.class_query.trim().is_empty();
+        let net = state.net.as_ref().filter(|_| !is_empty);
+        state.found_classes =
+            net.map(|net| find_classes(&net.graph, &form.class_query, CLASSES_SHOWN)).unwrap_or_default();
+    }
+    state.form = form;
 }
 
 pub fn looked(state: &mut AppState, looked: Looked) {

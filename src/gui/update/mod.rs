@@ -57,7 +57,7 @@ pub fn update(state: &mut AppState, command: Command, host: &mut dyn JobHost) {
         Command::MoveBatch(job, by) => batch::reorder(state, job, by),
         Command::ClearBatch => batch::clear_finished(state),
         Command::CancelExport => host.submit(crate::gui::host::Request::CancelExport),
-        Command::SetForm(form) => state.form = form,
+        Command::SetForm(form) => look::set_form(state, form),
         Command::Open(dialog) => state.dialog = Some(dialog),
         Command::CloseDialog => state.dialog = None,
         Command::CloseMessage(id) => state.messages.retain(|message| message.id != id),
@@ -69,7 +69,7 @@ pub fn update(state: &mut AppState, command: Command, host: &mut dyn JobHost) {
         | Command::ForgetRecent => settings::change(state, &command, host),
         Command::ToggleFrameTimes => state.shows_frame_times = !state.shows_frame_times,
         Command::Quit => files::quit(state, host),
-        Command::QuitAnyway => files::leave(state, host),
+        Command::QuitAnyway => files::leave(state, true, host),
         Command::Tick(now_s) => settings::tick(state, now_s),
         Command::Host(event) => events::handle(state, *event, host),
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::gui::command::Command;
 use crate::gui::host::{JobHost, Request};
-use crate::gui::state::AppState;
+use crate::gui::state::{AppState, Tone};
 
 pub fn change(state: &mut AppState, command: &Command, host: &mut dyn JobHost) {
     let settings = &mut state.settings;
@@ -13,6 +13,9 @@ pub fn change(state: &mut AppState, command: &Command, host: &mut dyn JobHost) {
         Command::StepScale { larger } => settings.step_scale(*larger),
         Command::ResetScale => settings.scale = 1.0,
         Command::SetDreamOnDrop(dreams) => settings.dream_on_drop = *dreams,
+        Command::SetOutputFolder(Some(folder)) if folder.to_str().is_none() => {
+            return state.say(Tone::Error, "the name of this folder is not Unicode text, so it cannot be kept");
+        }
         Command::SetOutputFolder(folder) => settings.output_folder.clone_from(folder),
         Command::ForgetRecent => {
             settings.recent_photos.clear();

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::gui::command::Command;
 use crate::gui::host::{Deliver, Ended, Event, Failed, Pick, Request, SaveTo, Start};
-use crate::gui::state::{BatchPhase, CanvasView, Dialog, Effect, Phase, Tone};
+use crate::gui::state::{BatchPhase, CanvasView, Dialog, Effect, Leaving, Phase, Tone};
 use crate::gui::testing::{Desk, dreamt_steps, open_net, open_photo, small_spec};
 use crate::job::How;
 use crate::tasks::dream::{DreamSpec, LayerWeight, Recipe, SourcePhoto};
@@ -94,8 +94,12 @@ fn settings_steer_the_dream_that_runs() {
     assert_eq!((steered, spec.step_size), (job, 3.0));
     // What the algorithm cannot change midway waits, and says so.
     edit(&mut desk, |spec| spec.octaves = 5);
-    assert!(desk.host.names().is_empty());
     assert_eq!(desk.state.waits_for_start, Some("octaves"));
+    // … while the rest goes on acting.
+    desk.host.requests.clear();
+    edit(&mut desk, |spec| spec.step_size = 4.0);
+    let Some(Request::Steer(_, spec)) = desk.host.requests.pop() else { panic!("it is steered") };
+    assert_eq!((spec.step_size, spec.octaves), (4.0, 2));
     edit(&mut desk, |spec| spec.octaves = 2);
     assert_eq!(desk.state.waits_for_start, None);
     desk.run(Command::StartOver);
@@ -171,7 +175,7 @@ fn a_preset_that_a_running_dream_cannot_take_starts_it_over() {
     desk.run(Command::ApplyPreset(Box::new(DreamSpec { steps: 9, ..small_spec() })));
     assert_eq!(desk.host.names(), ["Steer"]);
     desk.run(Command::ApplyPreset(Box::new(DreamSpec { octaves: 3, ..small_spec() })));
-    assert_eq!(desk.host.names(), ["Cancel", "Dream"]);
+    assert_eq!(desk.host.names(), ["Steer", "Cancel", "Dream"]);
     assert_ne!(desk.job(), job);
 }
 
@@ -301,15 +305,29 @@ fn the_canvas_goes_before_the_queue() {
     assert_eq!(desk.host.names(), ["Resume"]);
 }
 
+/// The number under which the session was asked to be kept last.
+fn session_number(desk: &Desk) -> u64 {
+    let number = |request: &Request| match request {
+        Request::KeepSession { number, .. } => Some(*number),
+        _ => None,
+    };
+    desk.host.requests.iter().rev().find_map(number).expect("the session is to be kept")
+}
+
 #[test]
 fn leaving_asks_only_when_something_would_be_lost() {
     let mut desk = Desk::dreamt();
     desk.run(Command::Quit);
-    assert!(desk.state.dialog.is_none() && desk.state.is_closing, "the dream on the canvas is kept");
+    assert!(desk.state.dialog.is_none() && desk.state.is_leaving(), "the dream on the canvas is kept");
     assert!(desk.state.effects.is_empty(), "not before it is kept");
-    assert_eq!(desk.host.names(), ["KeepSession"]);
-    desk.report(Event::SessionKept);
+    let number = session_number(&desk);
+    // One that was kept before does not count, nor does a second wish to leave.
+    desk.report(Event::SessionKept { number: number - 1 });
+    desk.run(Command::Quit);
+    assert!(desk.state.effects.is_empty());
+    desk.report(Event::SessionKept { number });
     assert_eq!(desk.state.effects, [Effect::Close]);
+    assert_eq!(desk.state.leaving, Leaving::Free);
 
     let mut desk = Desk::ready();
     batch_of(&mut desk, &["a.png", "b.png"]);
@@ -317,20 +335,102 @@ fn leaving_asks_only_when_something_would_be_lost() {
     let Some(Dialog::Quit { would_lose }) = &desk.state.dialog else { panic!("it asks") };
     assert!(would_lose.contains("2 photos"), "{would_lose}");
     desk.run(Command::CloseDialog);
-    assert!(!desk.state.is_closing);
+    assert!(!desk.state.is_leaving());
     desk.run(Command::QuitAnyway);
-    assert!(desk.state.is_closing);
+    assert!(desk.state.is_leaving());
+}
+
+#[test]
+fn a_save_that_is_being_written_holds_the_window() {
+    let mut desk = Desk::dreamt();
+    desk.run(Command::Save);
+    desk.run(Command::Quit);
+    let number = session_number(&desk);
+    desk.report(Event::SessionKept { number });
+    assert!(desk.state.effects.is_empty(), "the file is not there yet");
+    desk.report(Event::Saved { job: desk.job(), done: 8, path: "out.png".into() });
+    assert_eq!(desk.state.effects, [Effect::Close]);
 }
 
 #[test]
 fn a_session_that_cannot_be_kept_is_told_before_the_dream_is_lost() {
     let mut desk = Desk::dreamt();
     desk.run(Command::Quit);
-    let sentence = "cannot write session.toml: no space left".to_string();
-    desk.report(Event::Failed { what: Failed::KeepSession, sentence });
+    let failure = || {
+        let sentence = "cannot write session.toml: no space left".to_string();
+        Event::Failed { what: Failed::KeepSession, sentence }
+    };
+    desk.report(failure());
     let Some(Dialog::Quit { would_lose }) = &desk.state.dialog else { panic!("it asks") };
-    assert!(would_lose.contains("no space left") && !desk.state.is_closing);
+    assert!(would_lose.contains("no space left") && !desk.state.is_leaving());
     assert!(desk.state.effects.is_empty());
+    // Who wants to leave all the same is not held for ever.
+    desk.run(Command::QuitAnyway);
+    desk.report(failure());
+    assert_eq!(desk.state.effects, [Effect::Close]);
+}
+
+#[test]
+fn a_dream_waits_for_the_net_of_its_settings() {
+    let mut desk = Desk::ready();
+    let layers = vec![LayerWeight { name: "block1/relu".into(), weight: 1.0 }];
+    edit(&mut desk, |spec| (spec.net, spec.layers) = ("other".into(), layers.clone()));
+    assert_eq!(desk.host.names(), ["OpenNet"]);
+    desk.run(Command::Toggle);
+    assert!(desk.host.names().is_empty() && desk.state.take().is_none());
+    let other = crate::gui::host::OpenNet::new("other", crate::gui::testing::small_net()).expect("it is sound");
+    desk.report(Event::NetOpened(std::sync::Arc::new(other)));
+    let take = desk.state.take().expect("it dreams");
+    assert_eq!((take.net.key.as_str(), take.spec.net.as_str(), &take.spec.layers), ("other", "other", &layers));
+    // One that cannot be opened leaves the old one in use, and its settings.
+    let mut desk = Desk::ready();
+    edit(&mut desk, |spec| spec.net = "broken".into());
+    desk.report(Event::Failed { what: Failed::OpenNet("broken".into()), sentence: "it is broken".into() });
+    assert_eq!(desk.state.spec.net, "small");
+}
+
+#[test]
+fn the_queue_keeps_the_net_that_it_was_given() {
+    let mut desk = Desk::ready();
+    batch_of(&mut desk, &["a.png", "b.png"]);
+    let other = crate::gui::host::OpenNet::new("other", crate::gui::testing::small_net()).expect("it is sound");
+    desk.run(Command::OpenNet("other".into()));
+    desk.report(Event::NetOpened(std::sync::Arc::new(other)));
+    let keys: Vec<_> = desk.state.batch.iter().map(|item| item.net.as_ref().map(|net| net.key.as_str())).collect();
+    assert_eq!(keys, [Some("small"), Some("small")]);
+}
+
+#[test]
+fn taking_the_live_dream_out_of_the_strip_lets_the_queue_go_on() {
+    let mut desk = Desk::ready();
+    desk.run(Command::Toggle);
+    let job = desk.job();
+    desk.started(job);
+    batch_of(&mut desk, &["a.png", "b.png"]);
+    assert!(desk.state.batch.iter().all(|item| item.phase == BatchPhase::Waiting));
+    desk.run(Command::CloseTake(job));
+    desk.ended(job);
+    assert_eq!(desk.state.batch[0].phase, BatchPhase::Running);
+    // A dream that is held leaves the machine to the queue, and takes it back.
+    let mut desk = Desk::ready();
+    batch_of(&mut desk, &["a.png", "b.png"]);
+    desk.run(Command::Toggle);
+    let job = desk.job();
+    desk.started(job);
+    assert_eq!(desk.state.batch[0].phase, BatchPhase::Paused);
+    desk.run(Command::Toggle);
+    assert_eq!(desk.state.batch[0].phase, BatchPhase::Running);
+    desk.run(Command::Toggle);
+    assert_eq!(desk.state.batch[0].phase, BatchPhase::Paused);
+}
+
+#[test]
+fn an_earlier_save_does_not_take_the_place_of_a_later_one() {
+    let mut desk = Desk::dreamt();
+    let job = desk.job();
+    desk.report(Event::Saved { job, done: 8, path: "last.png".into() });
+    desk.report(Event::Saved { job, done: 2, path: "early.png".into() });
+    assert!(!desk.state.takes[0].is_unsaved());
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn failures_are_told_and_leave_the_window_usable() {
     let mut desk = Desk::ready();
     let path = PathBuf::from("broken.png");
     desk.run(Command::OpenFiles(vec![path.clone()]));
-    assert_eq!(desk.state.opening, [path.clone()]);
+    assert_eq!(desk.state.opening, std::slice::from_ref(&path));
     let sentence = "broken.png is not a picture".to_string();
     desk.report(Event::Failed { what: Failed::OpenPhoto(path), sentence: sentence.clone() });
     assert!(desk.state.opening.is_empty() && desk.state.photo.is_some());

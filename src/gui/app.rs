@@ -46,7 +46,15 @@ pub fn run(desktop: Desktop) -> Result<(), DesktopError> {
             let host = Host::open(files, wake)?;
             Ok(Box::new(App::new(&context.egui_ctx, host, settings, desktop)))
         };
-    eframe::run_native("Oneiric", options, Box::new(made)).map_err(|error| DesktopError::NoWindow(error.to_string()))
+    let closed = eframe::run_native("Oneiric", options, Box::new(made));
+    closed.map_err(|error| DesktopError::NoWindow(without_source_line(&error.to_string()).to_string()))
+}
+
+/// What an error says, without the line of the window system's source code that it was found at.
+fn without_source_line(text: &str) -> &str {
+    let after_file = text.find(".rs:").and_then(|at| text.get(at + 4..));
+    let said = after_file.and_then(|rest| rest.split_once(": ")).map_or(text, |(_, said)| said);
+    said.trim_end_matches(['.', ' '])
 }
 
 /// The picture of the window in bars and switchers.
@@ -208,5 +216,17 @@ impl App {
         if let Some(until_s) = self.state.messages.iter().filter_map(|message| message.until_s).reduce(f64::min) {
             ctx.request_repaint_after_secs((until_s - ctx.time()).max(0.1) as f32);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_no_source_code() {
+        let text = "winit EventLoopError: os error at /some/where/linux/mod.rs:765: neither A nor B is set.";
+        assert_eq!(without_source_line(text), "neither A nor B is set");
+        assert_eq!(without_source_line("no OpenGL 2.0"), "no OpenGL 2.0");
     }
 }

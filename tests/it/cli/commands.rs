@@ -8,7 +8,7 @@ use super::support::{Folder, QUICK, Ran, asset, oneiric, pixels, read};
 #[test]
 fn help_and_version_go_to_stdout() {
     let folder = Folder::new();
-    for args in [&[][..], &["--help"], &["dream", "--help"], &["inspect", "-h"], &["--version"]] {
+    for args in [&["--help"][..], &["gui", "--help"], &["dream", "--help"], &["inspect", "-h"], &["--version"]] {
         let ran = folder.run(args);
         ran.assert_done();
         assert!(ran.stderr.is_empty() && ran.stdout.len() > 10, "{args:?}: {ran:?}");
@@ -295,5 +295,6 @@ fn without_a_screen_the_window_says_what_to_do_instead() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
         assert!(ran.stderr.starts_with("oneiric: cannot open a window"), "{ran:?}");
         assert!(ran.stderr.contains("oneiric --help") && ran.stderr.lines().count() == 1, "{ran:?}");
+        assert!(!ran.stderr.contains(".rs"), "{ran:?}");
     }
 }

@@ -15,7 +15,7 @@ pub enum Slot {
 }
 
 /// How pixels are drawn larger than they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Grain {
     Smooth,
     /// As squares.
@@ -32,8 +32,8 @@ struct Uploaded {
 #[derive(Default)]
 pub struct Textures {
     slots: HashMap<Slot, Uploaded>,
-    /// By the address of the image, which the entry keeps alive.
-    others: HashMap<usize, Uploaded>,
+    /// By the address of the image, which the entry keeps alive, and how it is drawn.
+    others: HashMap<(usize, Grain), Uploaded>,
     frame: u64,
 }
 
@@ -69,7 +69,7 @@ impl Textures {
     /// The texture of an image that stays as it is.
     pub fn of(&mut self, ctx: &Context, image: &Image, grain: Grain) -> TextureId {
         let frame = self.frame;
-        let key = Arc::as_ptr(image) as usize;
+        let key = (Arc::as_ptr(image) as usize, grain);
         let uploaded = self.others.entry(key).or_insert_with(|| upload(ctx, image, grain, frame));
         uploaded.last_frame = frame;
         uploaded.texture.id()

@@ -5,7 +5,7 @@ use egui::{Grid, Image, RichText, Sense, Ui, vec2};
 use super::Pen;
 use crate::gui::command::Command;
 use crate::gui::host::{OpenNet, Pick, Sheet};
-use crate::gui::textures::Grain;
+use crate::gui::textures::{Grain, Slot};
 use crate::gui::widgets::{painted, section};
 use crate::tasks::inspect::Layer;
 
@@ -85,6 +85,7 @@ fn node_ui(ui: &mut Ui, pen: &mut Pen<'_>, net: &OpenNet, node: usize) {
     }
     let looked = pen.state.sees.looked.clone().filter(|looked| looked.layer == *name);
     section(ui, "What it makes of the picture");
+    picture_ui(ui, pen);
     match looked.and_then(|looked| looked.sheet) {
         Some(sheet) => {
             let hint = format!("{} channels, dark to light each; click one to dream with it", sheet.count);
@@ -98,6 +99,16 @@ fn node_ui(ui: &mut Ui, pen: &mut Pen<'_>, net: &OpenNet, node: usize) {
             ui.label(RichText::new("Open a photo to see its maps").weak());
         }
     }
+}
+
+/// The picture that the net looks at, small.
+fn picture_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
+    const HEIGHT: f32 = 96.0;
+    let Some(image) = pen.state.after().cloned() else { return };
+    let size = vec2(image.width() as f32, image.height() as f32);
+    let size = size * (HEIGHT / size.y.max(1.0)).min(ui.available_width() / size.x.max(1.0));
+    let texture = pen.textures.slot(ui.ctx(), Slot::After, &image, Grain::Smooth);
+    ui.add(Image::from_texture((texture, size)).corner_radius(3).alt_text("The picture"));
 }
 
 fn layer_ui(ui: &mut Ui, layer: &Layer) {
@@ -141,7 +152,8 @@ fn sheet_ui(ui: &mut Ui, pen: &mut Pen<'_>, sheet: &Sheet, layer: &str, sheets: 
     let scale = (ui.available_width() / width.max(1.0)).min(2.0);
     let size = vec2(width, height) * scale;
     let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
-    let texture = pen.textures.of(ui.ctx(), &sheet.image, Grain::Smooth);
+    let grain = if scale >= 1.0 { Grain::Pixels } else { Grain::Smooth };
+    let texture = pen.textures.of(ui.ctx(), &sheet.image, grain);
     Image::from_texture((texture, size)).paint_at(ui, rect);
     let name = match sheets {
         Sheets::Filters => format!("Filters of {layer}"),

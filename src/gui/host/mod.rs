@@ -128,7 +128,7 @@ pub struct DreamOrder {
     /// The step to go on from, instead of the beginning.
     pub from: Option<Arc<Frame>>,
     /// Kept steps up to that one.
-    pub earlier: Vec<Arc<Frame>>,
+    pub earlier: Vec<Step>,
     pub deliver: Deliver,
 }
 

@@ -7,6 +7,7 @@ mod dream;
 mod files;
 mod look;
 mod pictures;
+mod sheets;
 pub mod worker;
 
 pub use files::{Files, NODE_SIZE};

@@ -5,6 +5,7 @@
 
 mod dream;
 mod files;
+mod keep;
 mod look;
 mod pictures;
 mod sheets;
@@ -99,6 +100,19 @@ impl Sheet {
 pub struct Step {
     pub frame: Arc<Frame>,
     pub thumbnail: Image,
+}
+
+/// A step that was kept from one start to the next, with all that it takes to go on from it.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub step: Step,
+    /// The step at full size.
+    pub picture: Image,
+    /// `[height, width]` of the full size; the picture is smaller where no texture could hold it.
+    pub size_px: [usize; 2],
+    pub start: Start,
+    /// The net that it was dreamt with, which need not be that of the session.
+    pub net: Arc<OpenNet>,
 }
 
 /// What a dream starts from.
@@ -260,8 +274,12 @@ pub enum Request {
     },
     DeletePreset(String),
     KeepSettings(Box<Settings>),
-    /// Keeps where the user is, so that the next start comes back here.
-    KeepSession(Box<Session>, Option<Arc<Frame>>),
+    /// Keeps where the user is, so that the next start comes back here. The number comes back when it is done.
+    KeepSession {
+        number: u64,
+        session: Box<Session>,
+        frame: Option<Arc<Frame>>,
+    },
 }
 
 /// What happened.
@@ -335,9 +353,15 @@ pub enum Event {
     },
     BundledPresets(Vec<BundledPreset>),
     PresetsListed(Vec<OwnPreset>),
-    /// The last session, whose photo and net are open by now, and the step that was shown with its picture.
-    SessionFound(Box<Session>, Option<(Step, Image)>),
-    SessionKept,
+    /// The last session, whose photo and net are open by now, and the step that was shown. Where its net could not be
+    /// opened, its settings are for the net that ships.
+    SessionFound {
+        session: Box<Session>,
+        shown: Option<Box<Kept>>,
+    },
+    SessionKept {
+        number: u64,
+    },
     /// A request failed: one sentence for the user.
     Failed {
         what: Failed,

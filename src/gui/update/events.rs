@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::gui::history::History;
-use crate::gui::host::{Ended, Event, Image, JobHost, JobId, OpenNet, OpenPhoto, Start, Step};
+use crate::gui::host::{Ended, Event, Image, JobHost, JobId, Kept, OpenNet, OpenPhoto, Step};
 use crate::gui::session::Session;
 use crate::gui::state::{AppState, CanvasView, Effect, Export, ImageHandle, NetView, Phase, Take, Tone};
 use crate::job::{How, Progress};
@@ -53,8 +53,8 @@ pub fn handle(state: &mut AppState, event: Event, host: &mut dyn JobHost) {
         Event::Picked { pick, paths } => files::picked(state, pick, paths, host),
         Event::BundledPresets(presets) => state.bundled = presets,
         Event::PresetsListed(presets) => state.presets = presets,
-        Event::SessionFound(session, shown) => session_found(state, *session, shown, host),
-        Event::SessionKept => files::session_kept(state),
+        Event::SessionFound { session, shown } => session_found(state, *session, shown, host),
+        Event::SessionKept { .. } => files::session_kept(state),
         Event::Failed { what, sentence } => files::failed(state, what, sentence, host),
         Event::Warned(sentence) => state.say(Tone::Warning, sentence),
     }
@@ -254,7 +254,7 @@ fn saved(state: &mut AppState, job: JobId, done: usize, path: PathBuf) {
 }
 
 /// Comes back to where the last session ended; its photo and its net are open by now.
-fn session_found(state: &mut AppState, session: Session, shown: Option<(Step, Image)>, host: &mut dyn JobHost) {
+fn session_found(state: &mut AppState, session: Session, shown: Option<Box<Kept>>, host: &mut dyn JobHost) {
     if !state.takes.is_empty() || !state.opening.is_empty() {
         // The user was faster.
         return;
@@ -263,12 +263,8 @@ fn session_found(state: &mut AppState, session: Session, shown: Option<(Step, Im
     state.canvas.split = session.split;
     dream::edit(state, session.spec, "the last session", host);
     state.history = History::default();
-    let (Some((step, picture)), Some(net)) = (shown, state.net.clone()) else { return };
-    let start = match (&state.photo, step.frame.spec().from_noise) {
-        (_, Some(_)) => Start::Noise,
-        (Some(photo), None) if session.photo.as_ref() == Some(&photo.photo.path) => Start::Photo(photo.clone()),
-        _ => return,
-    };
+    let Some(kept) = shown else { return };
+    let Kept { step, picture, size_px, start, net } = *kept;
     let saved = session.saved.map(|path| (step.frame.done, path));
     let job = JobId(state.fresh_id());
     state.takes.push(Take {
@@ -277,7 +273,7 @@ fn session_found(state: &mut AppState, session: Session, shown: Option<(Step, Im
         net,
         spec: step.frame.spec().clone(),
         phase: Phase::Ended,
-        size_px: Some([picture.height(), picture.width()]),
+        size_px: Some(size_px),
         progress: None,
         picture: Some(picture),
         steps: vec![step],

@@ -203,7 +203,8 @@ pub fn keep_session(state: &AppState, host: &mut dyn JobHost) {
         saved: take.filter(|take| !take.is_unsaved()).and_then(|take| Some(take.saved.as_ref()?.1.clone())),
         split: state.canvas.split,
     };
-    host.submit(Request::KeepSession(Box::new(session), step.map(|step| step.frame.clone())));
+    let (session, frame) = (Box::new(session), step.map(|step| step.frame.clone()));
+    host.submit(Request::KeepSession { number: 0, session, frame });
 }
 
 /// Closes the window once nothing is to be kept any more.

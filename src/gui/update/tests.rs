@@ -308,7 +308,7 @@ fn leaving_asks_only_when_something_would_be_lost() {
     assert!(desk.state.dialog.is_none() && desk.state.is_closing, "the dream on the canvas is kept");
     assert!(desk.state.effects.is_empty(), "not before it is kept");
     assert_eq!(desk.host.names(), ["KeepSession"]);
-    desk.report(Event::SessionKept);
+    desk.report(Event::SessionKept { number: 0 });
     assert_eq!(desk.state.effects, [Effect::Close]);
 
     let mut desk = Desk::ready();

@@ -30,6 +30,10 @@ pub fn settings(home: Option<&Home>) -> Settings {
 pub fn keep_settings(home: Option<&Home>, text: &str, outlet: &Outlet) {
     let Some(home) = home else { return };
     let path = settings_file(home);
+    if text.trim().is_empty() {
+        let sentence = format!("the settings cannot be kept: {} stays as it was", path.display());
+        return outlet.send(Event::Warned(sentence));
+    }
     if let Err(error) = atomic::write(&path, text.as_bytes()) {
         outlet.send(Event::Warned(cannot_write(&path, &error)));
     }

@@ -201,3 +201,15 @@ fn a_path_that_is_not_utf_8_does_not_lose_the_session() {
     let events = bed.ask(Request::ComeBack);
     assert_eq!(*found(&events).0, Session { photo: None, saved: None, ..session });
 }
+
+#[test]
+fn settings_that_cannot_be_written_leave_the_old_ones() {
+    let bed = Bed::new();
+    let (home, path) = (bed.home(), settings_file(&bed.home()));
+    keep_settings(Some(&home), "scale = 1.5\n", &bed.outlet);
+    keep_settings(Some(&home), "", &bed.outlet);
+    let events = bed.outlet.take(&bed.received);
+    let [sentence] = warnings(&events)[..] else { panic!("{events:?}") };
+    assert!(sentence.contains(&path.display().to_string()), "{sentence}");
+    assert_eq!(settings(Some(&home)).scale, 1.5);
+}

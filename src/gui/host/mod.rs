@@ -391,6 +391,21 @@ pub enum Failed {
     Other,
 }
 
+impl Failed {
+    /// What fails when this request does.
+    pub fn of(request: &Request) -> Self {
+        match request {
+            Request::OpenPhoto(path) => Self::OpenPhoto(path.clone()),
+            Request::OpenNet(key) => Self::OpenNet(key.clone()),
+            Request::Save(..) => Self::Save,
+            Request::Export { .. } => Self::Export,
+            Request::Look(_) => Self::Look,
+            Request::KeepSession { .. } => Self::KeepSession,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Where requests go. Returns at once; what comes of a request is an [`Event`] later.
 pub trait JobHost {
     fn submit(&mut self, request: Request);

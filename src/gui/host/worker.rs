@@ -105,9 +105,10 @@ impl Desk {
                 let mut waiting: Vec<Request> = std::iter::once(request).chain(received.try_iter()).collect();
                 drop_outdated(&mut waiting);
                 for request in waiting {
+                    let what = Failed::of(&request);
                     let done = catch_unwind(AssertUnwindSafe(|| work(request, &outlet)));
                     if let Err(panic) = done {
-                        outlet.fail(Failed::Other, bug(panic.as_ref()));
+                        outlet.fail(what, bug(panic.as_ref()));
                     }
                 }
             }
@@ -256,3 +257,7 @@ impl JobHost for Host {
 pub fn screen_image(picture: &crate::imageio::Picture) -> Image {
     pictures::image_of(picture)
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

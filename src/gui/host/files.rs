@@ -260,12 +260,22 @@ fn save_exposure(exposure: &Exposure, to: SaveTo, home: Option<&Home>) -> Result
         SaveTo::File(file) => file,
         SaveTo::Fresh(folder) => fresh_file(exposure, folder, home)?,
     };
-    let is_photo = matches!(&exposure.start, Start::Photo(photo) if same_file(&photo.photo.path, &file));
-    if is_photo {
-        return Err(format!("{} is the photo itself: choose another name", file.display()));
-    }
+    refuse_photo(exposure, &file)?;
     save(&file, &full_picture(exposure)?)?;
     Ok(file)
+}
+
+/// Nothing is written over the photo that a dream started from.
+fn refuse_photo(exposure: &Exposure, file: &Path) -> Result<(), String> {
+    let photo = match &exposure.start {
+        Start::Photo(photo) => &photo.photo.path,
+        Start::File(path) => path,
+        Start::Noise => return Ok(()),
+    };
+    if same_file(photo, file) {
+        return Err(format!("{} is the photo itself: choose another name", file.display()));
+    }
+    Ok(())
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -317,6 +327,7 @@ fn write_animation(
     crate::base::parallel::work_in_background();
     let format = AnimationFormat::of_path(path).map_err(|error| one_line(&error))?;
     let Some(last) = exposures.last() else { return Err("there is no step to export".into()) };
+    exposures.iter().try_for_each(|exposure| refuse_photo(exposure, path))?;
     let recipe = full_picture(last)?.recipe.to_text();
     let options = AnimationOptions { frame_ms, recipe: Some(recipe), ..AnimationOptions::new(format) };
     let mut developer = Developer::default();
@@ -390,4 +401,32 @@ pub fn dialog(pick: Pick, near: Option<&Path>) -> impl Future<Output = Vec<PathB
 
 fn photo_endings() -> Vec<&'static str> {
     PICTURE_ENDINGS.into_iter().chain(["toml"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gui::host::JobId;
+    use crate::gui::testing::{dreamt_steps, small_net, small_spec, write_files};
+
+    #[test]
+    fn nothing_is_written_over_the_photo() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [_, photo] = write_files(folder.path());
+        let before = std::fs::read(&photo).expect("it is there");
+        let frame = dreamt_steps(&small_spec())[0].frame.clone();
+        let (outlet, received) = Outlet::for_tests();
+        let opened = Start::Photo(open_photo(&photo).expect("it can be opened"));
+        for start in [opened, Start::File(photo.clone())] {
+            let exposure = Exposure { job: JobId(0), graph: small_net(), start, frame: frame.clone() };
+            develop(Request::Save(exposure.clone(), SaveTo::File(photo.clone())), None, &outlet);
+            let animation = Request::Export { exposures: vec![exposure], path: photo.clone(), frame_ms: 80 };
+            export(animation, &AtomicBool::new(false), &outlet);
+        }
+        let events = outlet.take(&received);
+        let refused =
+            |event: &Event| matches!(event, Event::Failed { sentence, .. } if sentence.contains("the photo itself"));
+        assert!(events.len() == 4 && events.iter().all(refused), "{events:?}");
+        assert_eq!(std::fs::read(&photo).expect("it is there"), before);
+    }
 }

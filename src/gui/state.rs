@@ -174,8 +174,8 @@ pub enum Side {
 #[derive(Clone, Debug, Default)]
 pub struct Sees {
     pub looked: Option<Looked>,
-    /// Whether an answer is on its way.
-    pub is_looking: bool,
+    /// The number of the question whose answer is on its way.
+    pub asked: Option<u64>,
     /// The layer to look at; none is the one that is dreamt with.
     pub layer: Option<String>,
     /// What was looked at last, so that another layer can be looked at in the same place.

@@ -80,13 +80,15 @@ impl Switch {
 }
 
 /// Dreams what was ordered. The error is a sentence for the user.
-pub fn run(order: &DreamOrder, switch: &Switch, outlet: &Outlet) -> Result<Ended, String> {
+pub fn run(mut order: DreamOrder, switch: &Switch, outlet: &Outlet) -> Result<Ended, String> {
     let file = match &order.deliver {
         Deliver::Canvas => None,
         Deliver::Folder(folder) => Some(file_in(folder, &order.start)?),
     };
-    let (mut job, spec) = prepare(order)?;
-    let reel = Arc::new(Reel::starting_with(REEL_BYTES, order.earlier.clone()));
+    let (mut job, spec) = prepare(&order)?;
+    // Not held by the order any longer: steps that the reel lets go must be freed.
+    let earlier = std::mem::take(&mut order.earlier);
+    let reel = Arc::new(Reel::starting_with(REEL_BYTES, earlier.iter().map(|step| step.frame.clone()).collect()));
     if order.deliver == Deliver::Canvas {
         job.keep_steps(reel.clone());
     }
@@ -94,7 +96,7 @@ pub fn run(order: &DreamOrder, switch: &Switch, outlet: &Outlet) -> Result<Ended
     let steering = job.steering();
     let handle = job::spawn(job).map_err(|error| format!("the system has no thread to give: {error}"))?;
     switch.attach(&handle.control, steering);
-    let mut follower = Follower::new(order, &reel, outlet);
+    let mut follower = Follower::new(order.job, &order.deliver, earlier, &reel, outlet);
     loop {
         match handle.wait(LOOK_EVERY) {
             Wait::Event(job::Event::Warning(sentence)) => {
@@ -168,24 +170,27 @@ struct Follower<'a> {
     reel: &'a Reel,
     outlet: &'a Outlet,
     seen_version: u64,
-    thumbnails: HashMap<usize, (Arc<Frame>, Image)>,
+    /// The steps that have a thumbnail, of those that the reel still holds: what it lets go must be freed.
+    steps: Vec<Step>,
     shown: Option<Instant>,
-    done: usize,
+    /// The stage and the steps that were told of last.
+    told: Option<(usize, usize)>,
 }
 
 impl<'a> Follower<'a> {
-    fn new(order: &DreamOrder, reel: &'a Reel, outlet: &'a Outlet) -> Self {
-        let keeps_steps = order.deliver == Deliver::Canvas;
-        let thumbnails = HashMap::new();
-        Self { job: order.job, keeps_steps, reel, outlet, seen_version: u64::MAX, thumbnails, shown: None, done: 0 }
+    /// `steps` have their thumbnails already.
+    fn new(job: JobId, deliver: &Deliver, steps: Vec<Step>, reel: &'a Reel, outlet: &'a Outlet) -> Self {
+        let keeps_steps = *deliver == Deliver::Canvas;
+        Self { job, keeps_steps, reel, outlet, seen_version: u64::MAX, steps, shown: None, told: None }
     }
 
     fn look(&mut self, control: &Control<Picture>) {
-        if let Some(progress) = control.progress()
-            && (progress.position.done != self.done || self.done == 0)
-        {
-            self.done = progress.position.done;
-            self.outlet.progress(self.job, progress);
+        if let Some(progress) = control.progress() {
+            let now = Some((progress.position.stage, progress.position.done));
+            if now != self.told {
+                self.told = now;
+                self.outlet.progress(self.job, progress);
+            }
         }
         if let Some(picture) = control.take_preview() {
             self.outlet.preview(self.job, image_of(&picture));
@@ -205,24 +210,25 @@ impl<'a> Follower<'a> {
         if version == self.seen_version {
             return;
         }
-        let frames = self.reel.frames();
-        let is_known = |known: &HashMap<usize, (Arc<Frame>, Image)>, frame: &Arc<Frame>| {
-            known.get(&frame.done).is_some_and(|(of, _)| Arc::ptr_eq(of, frame))
+        let mut known: HashMap<usize, Step> = self.steps.drain(..).map(|step| (step.frame.done, step)).collect();
+        let mut thumbnail_of_known = |frame: &Arc<Frame>| {
+            let step = known.remove(&frame.done).filter(|step| Arc::ptr_eq(&step.frame, frame));
+            step.map(|step| step.thumbnail)
         };
-        let missing: Vec<_> = frames.iter().rev().filter(|frame| !is_known(&self.thumbnails, frame)).collect();
-        if missing.len() <= most {
+        let frames = self.reel.frames().into_iter();
+        let mut made: Vec<(Option<Image>, Arc<Frame>)> =
+            frames.map(|frame| (thumbnail_of_known(&frame), frame)).collect();
+        if made.iter().filter(|(thumbnail, _)| thumbnail.is_none()).count() <= most {
             self.seen_version = version;
         }
-        for frame in missing.into_iter().take(most) {
-            let thumbnail = thumbnail_of(&picture_of(frame));
-            self.thumbnails.insert(frame.done, (frame.clone(), thumbnail));
+        let missing = made.iter_mut().rev().filter(|(thumbnail, _)| thumbnail.is_none());
+        for (thumbnail, frame) in missing.take(most) {
+            *thumbnail = Some(thumbnail_of(&picture_of(frame)));
         }
-        let steps: Vec<Step> = frames
-            .into_iter()
-            .filter(|frame| is_known(&self.thumbnails, frame))
-            .filter_map(|frame| Some(Step { thumbnail: self.thumbnails.get(&frame.done)?.1.clone(), frame }))
-            .collect();
-        self.outlet.steps(self.job, steps);
+        let with_thumbnail =
+            made.into_iter().filter_map(|(thumbnail, frame)| Some(Step { thumbnail: thumbnail?, frame }));
+        self.steps = with_thumbnail.collect();
+        self.outlet.steps(self.job, self.steps.clone());
     }
 
     fn finish(&mut self, control: &Control<Picture>) {
@@ -234,3 +240,7 @@ impl<'a> Follower<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "dream_tests.rs"]
+mod tests;

@@ -9,27 +9,22 @@ use super::pictures::{image_of, picture_from, thumbnail, thumbnail_of};
 use super::worker::Outlet;
 use super::{
     ANIMATIONS, BundledPreset, Event, Exposure, Failed, Image, OpenNet, OpenPhoto, OwnPreset, Pick, Request, SaveTo,
-    Start, Step, look, picture_of,
+    Start, keep, look, picture_of,
 };
 use crate::base::atomic;
 use crate::base::text::one_line;
-use crate::gui::session::Session;
 use crate::gui::settings::Settings;
 use crate::imageio::{self, AnimationFormat, AnimationOptions, OutputFormat, SaveOptions, Saved, save_animation};
 use crate::nn::graph::Graph;
 use crate::tasks::catalogue;
 use crate::tasks::destination::{PICTURE_ENDINGS, fresh_name, pictures_in, unused_name};
-use crate::tasks::dream::{Dream, Dreamer, Frame, Look, Photo, PresetShelf, Recipe};
+use crate::tasks::dream::{Dream, Dreamer, Look, Photo, PresetShelf, Recipe};
 use crate::tasks::home::Home;
 use crate::tasks::inspect::inspect;
 use crate::tasks::look::{dreamable_layers, first_layer_filters, layout};
 
 /// The photo that the window shows when there is no other.
 const SAMPLE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/flower.jpg"));
-/// Sessions and settings that are longer are not ours.
-const MAX_TEXT_BYTES: u64 = 1 << 20;
-/// A kept step is no larger than this.
-const MAX_STEP_BYTES: u64 = 2 << 30;
 /// The size of a node in the drawing of a net, and the room around it, in points.
 pub const NODE_SIZE: [f32; 2] = [172.0, 58.0];
 const NODE_GAP: [f32; 2] = [22.0, 26.0];
@@ -52,8 +47,7 @@ impl Files {
 
     /// The settings that were kept; read once, before there is a window.
     pub fn settings(&self) -> Settings {
-        let text = self.home.as_ref().and_then(|home| read_text(&settings_file(home)));
-        text.map(|text| Settings::from_toml(&text)).unwrap_or_default()
+        keep::settings(self.home.as_ref())
     }
 
     pub fn work(&mut self, request: Request, outlet: &Outlet) {
@@ -62,8 +56,8 @@ impl Files {
                 Ok(event) => outlet.send(event),
                 Err(sentence) => outlet.fail(Failed::OpenPhoto(path), sentence),
             },
-            Request::OpenSample => self.open_sample(outlet),
-            Request::ComeBack { quietly } => self.come_back(quietly, outlet),
+            Request::OpenSample => open_sample(self.home.as_ref(), outlet),
+            Request::ComeBack { quietly } => keep::come_back(self.home.as_ref(), quietly, outlet),
             Request::KeepPasted(image) => self.keep_pasted(&image, outlet),
             Request::OpenNet(key) => open_net(key, outlet),
             Request::ListFolder(folder) => match pictures_in(&folder) {
@@ -81,50 +75,17 @@ impl Files {
                 self.change_presets(outlet, |shelf| shelf.rename(&old, &new).map(drop))
             }
             Request::DeletePreset(name) => self.change_presets(outlet, |shelf| shelf.delete(&name)),
-            Request::KeepSettings(settings) => self.keep_settings(&settings, outlet),
+            Request::KeepSettings(settings) => {
+                keep::keep_settings(self.home.as_ref(), &settings.to_toml(), outlet);
+            }
             Request::KeepSession { number, session, frame } => {
-                self.keep_session(number, &session, frame.as_deref(), outlet)
+                match keep::keep_session(self.home.as_ref(), &session, frame.as_deref()) {
+                    Ok(()) => outlet.send(Event::SessionKept { number }),
+                    Err(sentence) => outlet.fail(Failed::KeepSession, sentence),
+                }
             }
             _ => {}
         }
-    }
-
-    fn open_sample(&self, outlet: &Outlet) {
-        match self.sample() {
-            Ok(photo) => outlet.send(Event::PhotoOpened(photo)),
-            Err(sentence) => outlet.fail(Failed::Other, sentence),
-        }
-    }
-
-    /// The sample photo as a file, so that recipes can name it.
-    fn sample(&self) -> Result<Arc<OpenPhoto>, String> {
-        let folder = self.home.as_ref().map_or_else(std::env::temp_dir, |home| home.data.join("samples"));
-        let path = folder.join("flower.jpg");
-        if std::fs::read(&path).ok().as_deref() != Some(SAMPLE) {
-            atomic::write(&path, SAMPLE).map_err(|error| cannot_write(&path, &error))?;
-        }
-        open_photo(&path)
-    }
-
-    fn come_back(&self, quietly: bool, outlet: &Outlet) {
-        let _ = quietly;
-        let session = self.home.as_ref().and_then(|home| read_text(&session_file(home)));
-        let session: Option<Session> = session.and_then(|text| toml::from_str(&text).ok());
-        let photo = session.as_ref().and_then(|session| session.photo.as_deref());
-        match photo.filter(|photo| photo.exists()).map(open_photo) {
-            Some(Ok(photo)) => outlet.send(Event::PhotoOpened(photo)),
-            _ => self.open_sample(outlet),
-        }
-        let net = session.as_ref().map_or(catalogue::DEFAULT, |session| &session.spec.net);
-        open_net(net.to_string(), outlet);
-        let Some(session) = session else { return };
-        let frame = self.home.as_ref().and_then(|home| read_frame(&step_file(home)));
-        let shown = frame.map(|frame| {
-            let picture = picture_of(&frame);
-            let step = Step { frame: Arc::new(frame), thumbnail: thumbnail_of(&picture) };
-            (step, image_of(&picture))
-        });
-        outlet.send(Event::SessionFound(Box::new(session), shown));
     }
 
     fn keep_pasted(&self, image: &Image, outlet: &Outlet) {
@@ -134,22 +95,6 @@ impl Files {
         match kept.map_err(|error| one_line(&error)).and_then(|()| open_photo(&path)) {
             Ok(photo) => outlet.send(Event::PhotoPasted(photo)),
             Err(sentence) => outlet.fail(Failed::Other, sentence),
-        }
-    }
-
-    fn keep_settings(&self, settings: &Settings, outlet: &Outlet) {
-        let Some(home) = &self.home else { return };
-        let path = settings_file(home);
-        if let Err(error) = atomic::write(&path, settings.to_toml().as_bytes()) {
-            outlet.send(Event::Warned(cannot_write(&path, &error)));
-        }
-    }
-
-    fn keep_session(&self, number: u64, session: &Session, frame: Option<&Frame>, outlet: &Outlet) {
-        let kept = self.home.as_ref().map_or(Ok(()), |home| write_session(home, session, frame));
-        match kept {
-            Ok(()) => outlet.send(Event::SessionKept { number }),
-            Err(sentence) => outlet.fail(Failed::KeepSession, sentence),
         }
     }
 
@@ -191,44 +136,28 @@ impl Files {
     }
 }
 
-fn cannot_write(path: &Path, error: &std::io::Error) -> String {
+pub fn cannot_write(path: &Path, error: &std::io::Error) -> String {
     format!("cannot write {}: {error}", path.display())
 }
 
-fn read_bounded(path: &Path, most: u64) -> Option<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).ok()?;
-    file.take(most + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= most).then_some(bytes)
-}
-
-fn read_text(path: &Path) -> Option<String> {
-    String::from_utf8(read_bounded(path, MAX_TEXT_BYTES)?).ok()
-}
-
-fn read_frame(path: &Path) -> Option<Frame> {
-    Frame::from_bytes(&read_bounded(path, MAX_STEP_BYTES)?).ok()
-}
-
-fn write_session(home: &Home, session: &Session, frame: Option<&Frame>) -> Result<(), String> {
-    let step_file = step_file(home);
-    match frame {
-        Some(frame) => {
-            let bytes = frame.to_bytes().map_err(|error| one_line(&error))?;
-            atomic::write(&step_file, &bytes).map_err(|error| cannot_write(&step_file, &error))?;
-        }
-        None => {
-            // A step of an older session means nothing any more; where there is none, all is well.
-            let _ = std::fs::remove_file(&step_file);
-        }
+pub fn open_sample(home: Option<&Home>, outlet: &Outlet) {
+    match sample(home) {
+        Ok(photo) => outlet.send(Event::PhotoOpened(photo)),
+        Err(sentence) => outlet.fail(Failed::Other, sentence),
     }
-    let text = toml::to_string(session).map_err(|error| format!("the session cannot be kept: {error}"))?;
-    let path = session_file(home);
-    atomic::write(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))
 }
 
-fn open_photo(path: &Path) -> Result<Arc<OpenPhoto>, String> {
+/// The sample photo as a file, so that recipes can name it.
+fn sample(home: Option<&Home>) -> Result<Arc<OpenPhoto>, String> {
+    let folder = home.map_or_else(std::env::temp_dir, |home| home.data.join("samples"));
+    let path = folder.join("flower.jpg");
+    if std::fs::read(&path).ok().as_deref() != Some(SAMPLE) {
+        atomic::write(&path, SAMPLE).map_err(|error| cannot_write(&path, &error))?;
+    }
+    open_photo(&path)
+}
+
+pub fn open_photo(path: &Path) -> Result<Arc<OpenPhoto>, String> {
     let photo = Photo::load(path, None).map_err(|error| one_line(&error))?;
     Ok(Arc::new(OpenPhoto::new(photo)))
 }
@@ -254,14 +183,14 @@ fn open(path: &Path) -> Result<Event, String> {
     Ok(Event::DreamOpened { path: path.into(), recipe: Box::new(recipe), photo, picture })
 }
 
-fn open_net(key: String, outlet: &Outlet) {
+pub fn open_net(key: String, outlet: &Outlet) {
     match read_net(&key) {
         Ok(net) => outlet.send(Event::NetOpened(Arc::new(net))),
         Err(sentence) => outlet.fail(Failed::OpenNet(key), sentence),
     }
 }
 
-fn read_net(key: &str) -> Result<OpenNet, String> {
+pub fn read_net(key: &str) -> Result<OpenNet, String> {
     OpenNet::new(key, catalogue::open(key).map_err(|error| one_line(&error))?)
 }
 
@@ -309,7 +238,7 @@ pub fn develop(request: Request, home: Option<&Home>, outlet: &Outlet) {
 }
 
 /// The step at full size, with its recipe.
-fn full_picture(exposure: &Exposure) -> Result<Dream, String> {
+pub fn full_picture(exposure: &Exposure) -> Result<Dream, String> {
     let photo = photo_of(&exposure.start, None)?;
     let dreamer = Dreamer::new(exposure.frame.spec().clone(), exposure.graph.clone());
     let dream = dreamer.and_then(|dreamer| dreamer.develop(photo, &exposure.frame));
@@ -331,12 +260,22 @@ fn save_exposure(exposure: &Exposure, to: SaveTo, home: Option<&Home>) -> Result
         SaveTo::File(file) => file,
         SaveTo::Fresh(folder) => fresh_file(exposure, folder, home)?,
     };
-    let is_photo = matches!(&exposure.start, Start::Photo(photo) if same_file(&photo.photo.path, &file));
-    if is_photo {
-        return Err(format!("{} is the photo itself: choose another name", file.display()));
-    }
+    refuse_photo(exposure, &file)?;
     save(&file, &full_picture(exposure)?)?;
     Ok(file)
+}
+
+/// Nothing is written over the photo that a dream started from.
+fn refuse_photo(exposure: &Exposure, file: &Path) -> Result<(), String> {
+    let photo = match &exposure.start {
+        Start::Photo(photo) => &photo.photo.path,
+        Start::File(path) => path,
+        Start::Noise => return Ok(()),
+    };
+    if same_file(photo, file) {
+        return Err(format!("{} is the photo itself: choose another name", file.display()));
+    }
+    Ok(())
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -388,6 +327,7 @@ fn write_animation(
     crate::base::parallel::work_in_background();
     let format = AnimationFormat::of_path(path).map_err(|error| one_line(&error))?;
     let Some(last) = exposures.last() else { return Err("there is no step to export".into()) };
+    exposures.iter().try_for_each(|exposure| refuse_photo(exposure, path))?;
     let recipe = full_picture(last)?.recipe.to_text();
     let options = AnimationOptions { frame_ms, recipe: Some(recipe), ..AnimationOptions::new(format) };
     let mut developer = Developer::default();
@@ -463,16 +403,30 @@ fn photo_endings() -> Vec<&'static str> {
     PICTURE_ENDINGS.into_iter().chain(["toml"]).collect()
 }
 
-/// Where the settings of the window are kept.
-fn settings_file(home: &Home) -> PathBuf {
-    home.config.join("settings.toml")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gui::host::JobId;
+    use crate::gui::testing::{dreamt_steps, small_net, small_spec, write_files};
 
-fn session_file(home: &Home) -> PathBuf {
-    home.session_folder().join("session.toml")
-}
-
-/// The step that was shown last, exact.
-fn step_file(home: &Home) -> PathBuf {
-    home.session_folder().join("step.safetensors")
+    #[test]
+    fn nothing_is_written_over_the_photo() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [_, photo] = write_files(folder.path());
+        let before = std::fs::read(&photo).expect("it is there");
+        let frame = dreamt_steps(&small_spec())[0].frame.clone();
+        let (outlet, received) = Outlet::for_tests();
+        let opened = Start::Photo(open_photo(&photo).expect("it can be opened"));
+        for start in [opened, Start::File(photo.clone())] {
+            let exposure = Exposure { job: JobId(0), graph: small_net(), start, frame: frame.clone() };
+            develop(Request::Save(exposure.clone(), SaveTo::File(photo.clone())), None, &outlet);
+            let animation = Request::Export { exposures: vec![exposure], path: photo.clone(), frame_ms: 80 };
+            export(animation, &AtomicBool::new(false), &outlet);
+        }
+        let events = outlet.take(&received);
+        let refused =
+            |event: &Event| matches!(event, Event::Failed { sentence, .. } if sentence.contains("the photo itself"));
+        assert!(events.len() == 4 && events.iter().all(refused), "{events:?}");
+        assert_eq!(std::fs::read(&photo).expect("it is there"), before);
+    }
 }

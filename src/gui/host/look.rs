@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::pictures::{heat_image, sheet};
+use super::pictures::{heat, heat_image};
+use super::sheets::Plan;
 use super::worker::Outlet;
 use super::{Event, Failed, FilterSheet, Image, LookOrder, Looked, Request, Seen, Sheet, picture_of};
 use crate::base::text::one_line;
@@ -16,12 +17,6 @@ const LONGEST_PX: usize = 512;
 /// How many channels and classes are named.
 const CHANNELS_SHOWN: usize = 12;
 const CLASSES_SHOWN: usize = 8;
-/// Sheets of maps hold no more than this many.
-const MOST_MAPS: usize = 1024;
-/// The widest that a sheet is laid out.
-const SHEET_WIDTH_PX: usize = 1024;
-/// Maps and filters are enlarged to about this many pixels a side.
-const CELL_PX: usize = 56;
 
 /// Looks at pictures on one thread, with the nets that it looked through last kept ready.
 #[derive(Default)]
@@ -56,6 +51,7 @@ impl Looks {
         };
         let maps = firings.iter().map(|firing| map_image(&activations, firing.channel)).collect();
         Ok(Looked {
+            number: order.number,
             layer: order.layer.clone(),
             at: order.at,
             maps,
@@ -96,24 +92,17 @@ fn map_image(activations: &Activations, channel: usize) -> Image {
 }
 
 fn map_sheet(activations: &Activations) -> Sheet {
-    let size = [activations.height, activations.width];
-    let count = activations.channels.min(MOST_MAPS);
-    let heat = |channel| {
-        let map = activations.map(channel, MapScale::Channel);
-        map.pixels.iter().flat_map(|&gray| super::pictures::heat(gray)).collect()
+    let plan = Plan::new(activations.channels, [activations.height, activations.width]);
+    let map = |channel| {
+        let gray = plan.shrunk::<1>(&activations.map(channel, MapScale::Channel).pixels);
+        gray.into_iter().flat_map(heat).collect()
     };
-    let maps: Vec<Vec<u8>> = (0..count).map(heat).collect();
-    laid_out(&maps, size)
+    plan.lay_out((0..plan.count).map(map))
 }
 
 /// The filters of a first layer as a sheet.
 pub fn filter_sheet(filters: Filters) -> FilterSheet {
-    FilterSheet { sheet: laid_out(&filters.pictures, filters.size), layer: filters.layer }
-}
-
-fn laid_out(pictures: &[Vec<u8>], size: [usize; 2]) -> Sheet {
-    let longest = size[0].max(size[1]).max(1);
-    let factor = (CELL_PX / longest).max(1);
-    let columns = (SHEET_WIDTH_PX / (size[1] * factor + 1)).max(1);
-    sheet(pictures, size, factor, columns)
+    let plan = Plan::new(filters.pictures.len(), filters.size);
+    let sheet = plan.lay_out(filters.pictures.iter().map(|picture| plan.shrunk::<3>(picture)));
+    FilterSheet { sheet, layer: filters.layer }
 }

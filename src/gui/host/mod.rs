@@ -5,8 +5,10 @@
 
 mod dream;
 mod files;
+mod keep;
 mod look;
 mod pictures;
+mod sheets;
 pub mod worker;
 
 pub use files::{Files, NODE_SIZE};
@@ -100,6 +102,19 @@ pub struct Step {
     pub thumbnail: Image,
 }
 
+/// A step that was kept from one start to the next, with all that it takes to go on from it.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub step: Step,
+    /// The step at full size.
+    pub picture: Image,
+    /// `[height, width]` of the full size; the picture is smaller where no texture could hold it.
+    pub size_px: [usize; 2],
+    pub start: Start,
+    /// The net that it was dreamt with, which need not be that of the session.
+    pub net: Arc<OpenNet>,
+}
+
 /// What a dream starts from.
 #[derive(Clone, Debug)]
 pub enum Start {
@@ -128,7 +143,7 @@ pub struct DreamOrder {
     /// The step to go on from, instead of the beginning.
     pub from: Option<Arc<Frame>>,
     /// Kept steps up to that one.
-    pub earlier: Vec<Arc<Frame>>,
+    pub earlier: Vec<Step>,
     pub deliver: Deliver,
 }
 
@@ -164,6 +179,8 @@ pub enum Pick {
 /// The layer and the picture that are looked into.
 #[derive(Clone, Debug)]
 pub struct LookOrder {
+    /// Comes back with the answer.
+    pub number: u64,
     pub graph: Arc<Graph>,
     pub layer: String,
     pub picture: Seen,
@@ -183,6 +200,7 @@ pub enum Seen {
 /// What a net sees in a picture.
 #[derive(Clone, Debug)]
 pub struct Looked {
+    pub number: u64,
     pub layer: String,
     /// The place that was asked for; none is the whole picture.
     pub at: Option<[f32; 2]>,
@@ -263,7 +281,7 @@ pub enum Request {
     },
     DeletePreset(String),
     KeepSettings(Box<Settings>),
-    /// Keeps where the user is, so that the next start comes back here.
+    /// Keeps where the user is, so that the next start comes back here. The number comes back when it is done.
     KeepSession {
         number: u64,
         session: Box<Session>,
@@ -342,8 +360,14 @@ pub enum Event {
     },
     BundledPresets(Vec<BundledPreset>),
     PresetsListed(Vec<OwnPreset>),
-    /// The last session, whose photo and net are open by now, and the step that was shown with its picture.
-    SessionFound(Box<Session>, Option<(Step, Image)>),
+    /// The last session, whose photo and net are open by now, and the step that was shown. Where its net could not be
+    /// opened, its settings are for the net that ships.
+    SessionFound {
+        session: Box<Session>,
+        shown: Option<Box<Kept>>,
+        /// Only the kept step is wanted: the user opens something else.
+        quietly: bool,
+    },
     SessionKept {
         number: u64,
     },
@@ -374,6 +398,21 @@ pub enum Failed {
     Look,
     KeepSession,
     Other,
+}
+
+impl Failed {
+    /// What fails when this request does.
+    pub fn of(request: &Request) -> Self {
+        match request {
+            Request::OpenPhoto(path) => Self::OpenPhoto(path.clone()),
+            Request::OpenNet(key) => Self::OpenNet(key.clone()),
+            Request::Save(..) => Self::Save,
+            Request::Export { .. } => Self::Export,
+            Request::Look(_) => Self::Look,
+            Request::KeepSession { .. } => Self::KeepSession,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Where requests go. Returns at once; what comes of a request is an [`Event`] later.

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use egui::{Color32, ColorImage};
 
-use super::{Image, Sheet};
+use super::Image;
 use crate::imageio::{Filter, Picture};
 
 /// Textures are no larger than this on any machine that opens a window.
-const LARGEST_SIDE_PX: usize = 4096;
+pub const LARGEST_SIDE_PX: usize = 4096;
 /// Thumbnails of photos, kept steps and presets.
 const THUMBNAIL_PX: usize = 128;
-/// The line between the pictures of a sheet.
-const LINE_PX: usize = 1;
 
 /// A picture as the screen takes it, smaller where it is too large for a texture.
 pub fn image_of(picture: &Picture) -> Image {
@@ -92,32 +90,36 @@ pub fn heat(gray: u8) -> [u8; 3] {
     std::array::from_fn(|c| (RAMP[low][c] * (1.0 - share) + RAMP[low + 1][c] * share).round() as u8)
 }
 
-/// A gray map as a heat picture.
+/// A gray map as a heat picture, smaller where it is too large for a texture.
 pub fn heat_image(width: usize, height: usize, gray: &[u8]) -> Image {
-    let rgb: Vec<u8> = gray.iter().flat_map(|&gray| heat(gray)).collect();
+    let factor = width.max(height).div_ceil(LARGEST_SIDE_PX);
+    let ([height, width], gray) = pooled::<1>(gray, [height, width], factor);
+    let rgb: Vec<u8> = gray.into_iter().flat_map(heat).collect();
     Arc::new(ColorImage::from_rgb([width, height], &rgb))
 }
 
-/// Lays RGB pictures of one size out in rows, each enlarged by a whole `factor`.
-pub fn sheet(pictures: &[Vec<u8>], [height, width]: [usize; 2], factor: usize, columns: usize) -> Sheet {
-    let columns = columns.clamp(1, pictures.len().max(1));
-    let rows = pictures.len().div_ceil(columns);
-    let cell_px = [height * factor + LINE_PX, width * factor + LINE_PX];
-    let size = [columns * cell_px[1], rows * cell_px[0]];
-    let mut image = ColorImage::filled(size, Color32::TRANSPARENT);
-    for (i, picture) in pictures.iter().enumerate() {
-        let (left, top) = (i % columns * cell_px[1], i / columns * cell_px[0]);
-        for y in 0..height * factor {
-            let row = (top + y) * size[0] + left;
-            for x in 0..width * factor {
-                let at = 3 * (y / factor * width + x / factor);
-                if let Some(&[r, g, b]) = picture.get(at..at + 3).and_then(|rgb| rgb.as_array()) {
-                    image.pixels[row + x] = Color32::from_rgb(r, g, b);
+/// Means of squares of `factor` pixels a side, cut off at the right and at the bottom: their `[height, width]`, and `N`
+/// bytes a pixel, row by row.
+pub fn pooled<const N: usize>(bytes: &[u8], [height, width]: [usize; 2], factor: usize) -> ([usize; 2], Vec<u8>) {
+    let to = [height, width].map(|side| side.div_ceil(factor.max(1)));
+    if factor <= 1 {
+        return (to, bytes.to_vec());
+    }
+    let mean = |y: usize, x: usize| {
+        let (mut sums, mut count) = ([0u64; N], 0);
+        for row in y * factor..((y + 1) * factor).min(height) {
+            for column in x * factor..((x + 1) * factor).min(width) {
+                let at = N * (row * width + column);
+                for (sum, &byte) in sums.iter_mut().zip(bytes.get(at..at + N).unwrap_or_default()) {
+                    *sum += u64::from(byte);
                 }
+                count += 1;
             }
         }
-    }
-    Sheet { image: Arc::new(image), columns, count: pictures.len(), cell_px }
+        sums.map(|sum| ((sum + count / 2) / count.max(1)) as u8)
+    };
+    let [rows, columns] = to;
+    (to, (0..rows).flat_map(|y| (0..columns).flat_map(move |x| mean(y, x))).collect())
 }
 
 #[cfg(test)]
@@ -143,13 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sheet_knows_its_pictures() {
-        let pictures: Vec<Vec<u8>> = (0..5).map(|i| vec![i * 10; 2 * 3 * 3]).collect();
-        let sheet = sheet(&pictures, [2, 3], 2, 2);
-        assert_eq!((sheet.cell_px, sheet.image.size), ([5, 7], [14, 15]));
-        let at = |x: usize, y: usize| (sheet.index_at(x, y), sheet.image.pixels[y * 14 + x].r());
-        assert_eq!([at(0, 0), at(12, 3), at(5, 13)], [(Some(0), 0), (Some(1), 10), (Some(4), 40)]);
-        assert_eq!((sheet.index_at(8, 12), sheet.index_at(14, 0)), (None, None));
+    fn large_maps_fit_a_texture() {
+        let image = heat_image(9000, 2, &[255; 18_000]);
+        assert_eq!((image.size, image.pixels[0]), ([3000, 1], Color32::from_rgb(252, 253, 191)));
+        assert_eq!(heat_image(3, 2, &[0, 0, 0, 0, 0, 255]).size, [3, 2]);
+        assert_eq!(pooled::<1>(&[0, 10, 20, 40, 50, 70], [2, 3], 2), ([1, 2], vec![25, 45]));
+        assert_eq!(pooled::<2>(&[1, 2, 3, 4], [1, 2], 2), ([1, 1], vec![2, 3]));
     }
 
     #[test]

@@ -39,6 +39,13 @@ pub struct Outlet {
 }
 
 impl Outlet {
+    /// An outlet that wakes nobody, and its end.
+    #[cfg(test)]
+    pub fn for_tests() -> (Self, Receiver<Event>) {
+        let (events, received) = channel();
+        (Self { events, latest: Arc::default(), wake: Arc::new(|| ()) }, received)
+    }
+
     pub fn send(&self, event: Event) {
         // An error says that the window has gone.
         let _ = self.events.send(event);
@@ -70,7 +77,7 @@ impl Outlet {
     }
 
     /// The latest values, then all events in their order.
-    fn take(&self, received: &Receiver<Event>) -> Vec<Event> {
+    pub(super) fn take(&self, received: &Receiver<Event>) -> Vec<Event> {
         let Latest { progress, previews, steps } = std::mem::take(&mut *lock(&self.latest));
         let progress = progress.into_iter().map(|(job, progress)| Event::JobProgress { job, progress });
         let previews = previews.into_iter().map(|(job, image)| Event::JobPreview { job, image });
@@ -98,9 +105,10 @@ impl Desk {
                 let mut waiting: Vec<Request> = std::iter::once(request).chain(received.try_iter()).collect();
                 drop_outdated(&mut waiting);
                 for request in waiting {
+                    let what = Failed::of(&request);
                     let done = catch_unwind(AssertUnwindSafe(|| work(request, &outlet)));
                     if let Err(panic) = done {
-                        outlet.fail(Failed::Other, bug(panic.as_ref()));
+                        outlet.fail(what, bug(panic.as_ref()));
                     }
                 }
             }
@@ -191,7 +199,7 @@ impl Host {
         self.switches.insert(job, switch);
         let run = move || {
             crate::base::parallel::work_in_background();
-            let done = catch_unwind(AssertUnwindSafe(|| dream::run(&order, &own, &outlet)));
+            let done = catch_unwind(AssertUnwindSafe(|| dream::run(order, &own, &outlet)));
             let ended = done.unwrap_or_else(|panic| Err(bug(panic.as_ref())));
             outlet.forget_preview(job);
             outlet.send(Event::JobEnded { job, ended });
@@ -249,3 +257,7 @@ impl JobHost for Host {
 pub fn screen_image(picture: &crate::imageio::Picture) -> Image {
     pictures::image_of(picture)
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

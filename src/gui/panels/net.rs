@@ -92,7 +92,7 @@ fn node_ui(ui: &mut Ui, pen: &mut Pen<'_>, net: &OpenNet, node: usize) {
             ui.label(RichText::new(hint).small().weak());
             sheet_ui(ui, pen, &sheet, name, Sheets::Maps);
         }
-        None if pen.state.sees.is_looking => {
+        None if pen.state.sees.asked.is_some() => {
             ui.spinner();
         }
         None => {

@@ -16,7 +16,7 @@ use crate::tasks::look::Firing;
 pub fn sees_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     let sees = &pen.state.sees;
     let Some(looked) = sees.looked.clone() else {
-        if sees.is_looking {
+        if sees.asked.is_some() {
             ui.spinner();
             return;
         }
@@ -36,7 +36,7 @@ pub fn sees_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
 fn classes_ui(ui: &mut Ui, pen: &mut Pen<'_>, looked: &Looked) {
     ui.horizontal(|ui| {
         ui.label(RichText::new("The whole picture").strong());
-        if pen.state.sees.is_looking {
+        if pen.state.sees.asked.is_some() {
             ui.add(egui::Spinner::new().size(12.0));
         }
     });

@@ -1,7 +1,8 @@
 //! The film strip: the kept steps of the dream to go back through, and the other dreams of this session.
 
 use egui::{
-    Align2, Color32, FontId, Image, Key, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, Ui, pos2, vec2,
+    Align2, Color32, FontId, Image, Key, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, Ui, UiBuilder, pos2,
+    vec2,
 };
 
 use super::Pen;
@@ -27,7 +28,8 @@ pub fn strip_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
         let takes_width = if pen.state.takes.len() > 1 { takes.min(width * TAKES_SHARE) } else { 0.0 };
         steps_ui(ui, pen, width - takes_width - 8.0);
         if takes_width > 0.0 {
-            takes_ui(ui, pen, takes_width);
+            let (rect, _) = ui.allocate_exact_size(vec2(takes_width, HEIGHT), Sense::hover());
+            ui.scope_builder(UiBuilder::new().max_rect(rect), |ui| takes_ui(ui, pen));
         }
     });
     ui.add_space(2.0);
@@ -101,16 +103,14 @@ fn marker(ui: &Ui, rect: Rect, index: usize, count: usize, is_scrubbed: bool) {
 }
 
 /// The dreams of this session.
-fn takes_ui(ui: &mut Ui, pen: &mut Pen<'_>, width: f32) {
-    ui.allocate_ui(vec2(width, HEIGHT), |ui| {
-        ScrollArea::horizontal().id_salt("takes").auto_shrink(false).stick_to_right(true).show(ui, |ui| {
-            ui.horizontal(|ui| {
-                ui.spacing_mut().item_spacing.x = 6.0;
-                let current = pen.state.current;
-                for (i, take) in pen.state.takes.iter().enumerate() {
-                    take_ui(ui, pen, take, i, current == Some(i));
-                }
-            });
+fn takes_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
+    ScrollArea::horizontal().id_salt("takes").auto_shrink(false).stick_to_right(true).show(ui, |ui| {
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = 6.0;
+            let state = pen.state;
+            for (i, take) in state.takes.iter().enumerate() {
+                take_ui(ui, pen, take, i, state.current == Some(i));
+            }
         });
     });
 }

@@ -333,6 +333,7 @@ fn the_strip_goes_back_to_where_it_is_pressed() {
 
 fn looked() -> Looked {
     Looked {
+        number: 1,
         layer: "block2/relu".into(),
         at: Some([0.5, 0.5]),
         firings: vec![Firing { channel: 5, value: 1.5, over_mean: 3.0 }],
@@ -345,6 +346,7 @@ fn looked() -> Looked {
 #[test]
 fn what_is_seen_can_be_dreamt_with() {
     let mut desk = Desk::ready();
+    desk.state.sees.asked = Some(1);
     desk.report(Event::Looked(Box::new(looked())));
     let mut bed = bed(desk, [300.0, 700.0], sees::sees_ui);
     click(&mut bed, "Dream with channel 5 of block2/relu");

@@ -93,7 +93,7 @@ fn begin(state: &mut AppState, start: Start, from: Option<Arc<Frame>>, earlier: 
         spec: spec.clone(),
         start: start.clone(),
         from,
-        earlier: earlier.iter().map(|step| step.frame.clone()).collect(),
+        earlier: earlier.clone(),
         deliver: Deliver::Canvas,
     };
     super::batch::hold(state, host);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::gui::history::History;
-use crate::gui::host::{Ended, Event, Image, JobHost, JobId, OpenNet, OpenPhoto, Start, Step};
-use crate::gui::session::Session;
+use crate::gui::host::{Ended, Event, Image, JobHost, JobId, Kept, OpenNet, OpenPhoto, Step};
+use crate::gui::session::{SavedStep, Session};
 use crate::gui::state::{AppState, CanvasView, Effect, Export, Form, ImageHandle, NetView, Phase, Take, Tone};
 use crate::job::{How, Progress};
 use crate::tasks::dream::{DreamSpec, Recipe};
@@ -56,7 +56,9 @@ pub fn handle(state: &mut AppState, event: Event, host: &mut dyn JobHost) {
         Event::Picked { pick, paths } => files::picked(state, pick, paths, host),
         Event::BundledPresets(presets) => state.bundled = presets,
         Event::PresetsListed(presets) => state.presets = presets,
-        Event::SessionFound(session, shown) => session_found(state, *session, shown, host),
+        Event::SessionFound { session, shown, quietly } => {
+            session_found(state, *session, shown.map(|kept| *kept), quietly, host);
+        }
         Event::SessionKept { number } => files::session_kept(state, number, host),
         Event::Failed { what, sentence } => files::failed(state, what, sentence, host),
         Event::Warned(sentence) => state.say(Tone::Warning, sentence),
@@ -276,34 +278,38 @@ fn saved(state: &mut AppState, job: JobId, done: usize, path: PathBuf) {
 }
 
 /// Comes back to where the last session ended; its photo and its net are open by now.
-fn session_found(state: &mut AppState, session: Session, shown: Option<(Step, Image)>, host: &mut dyn JobHost) {
-    if !state.takes.is_empty() || !state.opening.is_empty() {
-        // The user was faster.
+fn session_found(state: &mut AppState, session: Session, shown: Option<Kept>, quietly: bool, host: &mut dyn JobHost) {
+    let was_faster = !state.takes.is_empty() || !state.opening.is_empty();
+    let take = shown.map(|kept| take_of_session(state, kept, session.saved));
+    if quietly || was_faster {
+        // What was kept goes into the strip, before what has come since.
+        if let Some(take) = take {
+            state.takes.insert(0, take);
+            state.current = state.current.map(|current| current + 1);
+        }
         return;
     }
     state.mode = session.mode;
     state.canvas.split = session.split;
     dream::edit(state, session.spec, "the last session", host);
     state.history = History::default();
-    let (Some((step, picture)), Some(net)) = (shown, state.net.clone()) else { return };
-    let start = match (&state.photo, step.frame.spec().from_noise) {
-        (_, Some(_)) => Start::Noise,
-        (Some(photo), None) if session.photo.as_ref() == Some(&photo.photo.path) => Start::Photo(photo.clone()),
-        _ => return,
-    };
-    let saved = session.saved.map(|saved| (saved.done, saved.file));
-    let job = JobId(state.fresh_id());
-    state.takes.push(Take {
-        job,
-        start,
-        net,
-        spec: step.frame.spec().clone(),
+    if let Some(take) = take {
+        state.takes.push(take);
+        state.current = Some(state.takes.len() - 1);
+    }
+}
+
+fn take_of_session(state: &mut AppState, kept: Kept, saved: Option<SavedStep>) -> Take {
+    Take {
+        job: JobId(state.fresh_id()),
+        start: kept.start,
+        net: kept.net,
+        spec: kept.step.frame.spec().clone(),
         phase: Phase::Ended,
-        size_px: Some([picture.height(), picture.width()]),
+        size_px: Some(kept.size_px),
         progress: None,
-        picture: Some(picture),
-        steps: vec![step],
-        saved,
-    });
-    state.current = Some(state.takes.len() - 1);
+        picture: Some(kept.picture),
+        saved: saved.map(|saved| (saved.done, saved.file)),
+        steps: vec![kept.step],
+    }
 }

@@ -31,19 +31,20 @@ fn kind(path: &Path) -> Kind {
 
 pub fn begin(state: &mut AppState, files: Vec<PathBuf>, host: &mut dyn JobHost) {
     host.submit(Request::ListPresets);
-    host.submit(Request::ComeBack { quietly: !files.is_empty() });
     if files.is_empty() {
-        return;
+        return host.submit(Request::ComeBack { quietly: false });
     }
     // The next start may have another working folder.
     let files: Vec<PathBuf> = files.into_iter().map(|file| std::path::absolute(&file).unwrap_or(file)).collect();
     if !files.iter().any(|file| kind(file) == Kind::Net) {
         open_net(state, catalogue::DEFAULT.into(), host);
     }
-    if files.iter().all(|file| kind(file) == Kind::Net) {
+    if files.iter().all(|file| kind(file) != Kind::Picture) {
         open_sample(host);
     }
     open(state, files, host);
+    // A dream that was kept goes into the strip.
+    host.submit(Request::ComeBack { quietly: true });
 }
 
 pub fn open(state: &mut AppState, paths: Vec<PathBuf>, host: &mut dyn JobHost) {
@@ -262,7 +263,7 @@ pub fn failed(state: &mut AppState, what: Failed, sentence: String, host: &mut d
         Failed::OpenPhoto(path) => state.opening.retain(|opening| opening != path),
         Failed::OpenNet(key) => net_failed(state, key),
         Failed::Export => state.export = None,
-        Failed::Look => state.sees.is_looking = false,
+        Failed::Look => state.sees.asked = None,
         Failed::Save => save_ended(state, host),
         Failed::KeepSession => session_lost(state, &sentence, host),
         Failed::Other => {}

@@ -23,8 +23,10 @@ pub fn set_layer(state: &mut AppState, layer: Option<String>, host: &mut dyn Job
 fn look(state: &mut AppState, picture: Seen, at: Option<[f32; 2]>, host: &mut dyn JobHost) {
     let (Some(net), Some(layer)) = (&state.net, look_layer(state)) else { return };
     let with_maps = state.mode == Mode::Net;
-    let order = LookOrder { graph: net.graph.clone(), layer, picture: picture.clone(), at, with_maps };
-    state.sees.is_looking = true;
+    let graph = net.graph.clone();
+    let number = state.fresh_id();
+    let order = LookOrder { number, graph, layer, picture: picture.clone(), at, with_maps };
+    state.sees.asked = Some(number);
     state.sees.last = Some((picture, at));
     host.submit(Request::Look(Box::new(order)));
 }
@@ -41,7 +43,7 @@ pub fn look_layer(state: &AppState) -> Option<String> {
 
 /// What was looked at is on the canvas no more; another net has other layers, too.
 pub fn forget(state: &mut AppState, is_other_net: bool) {
-    (state.sees.looked, state.sees.last) = (None, None);
+    (state.sees.looked, state.sees.last, state.sees.asked) = (None, None, None);
     if is_other_net {
         state.sees.layer = None;
     }
@@ -59,9 +61,12 @@ pub fn set_form(state: &mut AppState, form: Form) {
     state.form = form;
 }
 
+/// Answers to older questions are about something that is not shown any more.
 pub fn looked(state: &mut AppState, looked: Looked) {
-    state.sees.is_looking = false;
-    state.sees.looked = Some(looked);
+    if state.sees.asked == Some(looked.number) {
+        state.sees.asked = None;
+        state.sees.looked = Some(looked);
+    }
 }
 
 pub fn select_node(state: &mut AppState, node: Option<usize>, host: &mut dyn JobHost) {

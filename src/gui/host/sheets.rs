@@ -120,8 +120,10 @@ mod tests {
             let plan = Plan::new(count, size);
             let [height, width] = plan.sheet_px();
             let fits = width.max(height) <= LARGEST_SIDE_PX;
-            let is_flat = height <= width.max(USUAL_WIDTH_PX) + cell_px[0];
-            if !fits || !is_flat || (plan.count, plan.cell_px()) != (shown, cell_px) {
+            // No wider than a panel, unless a texture would not be high enough.
+            let is_narrow =
+                width <= USUAL_WIDTH_PX.max(cell_px[1]) || (plan.columns - 1) * (LARGEST_SIDE_PX / cell_px[0]) < count;
+            if !fits || !is_narrow || (plan.count, plan.cell_px()) != (shown, cell_px) {
                 failures.push(format!("{count} of {size:?}: {plan:?} is {height}×{width}, cells {:?}", plan.cell_px()));
             }
         }

@@ -1,6 +1,7 @@
 //! The window itself: events in, a frame out.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use eframe::{CreationContext, NativeOptions};
@@ -81,6 +82,8 @@ impl App {
     /// What is behind a window that opens the files of `desktop`.
     pub fn new(ctx: &Context, mut host: Host, settings: Settings, desktop: Desktop) -> Self {
         theme::install(ctx);
+        // The scale is a setting, with keys of its own.
+        ctx.options_mut(|options| options.zoom_with_keyboard = false);
         let mut state = AppState { settings, ..AppState::default() };
         update(&mut state, Command::Begin { files: desktop.files }, &mut host);
         Self { state, host, textures: Textures::default(), frame_ms: VecDeque::new(), applied: None }
@@ -116,8 +119,8 @@ impl App {
     /// Files and pictures that were dropped or pasted, and the keys.
     fn inputs(&mut self, ctx: &Context) -> Vec<Command> {
         let mut commands = Vec::new();
-        let dropped = ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_path_buf()).collect());
-        let dropped: Vec<std::path::PathBuf> = dropped;
+        let dropped: Vec<PathBuf> =
+            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_path_buf()).collect());
         if !dropped.is_empty() {
             commands.push(Command::OpenFiles(dropped));
         }
@@ -126,7 +129,7 @@ impl App {
             for event in &input.events {
                 match event {
                     Input::PasteImage(image) if !is_typing => commands.push(Command::Paste(image.clone())),
-                    Input::Paste(text) if !is_typing => commands.extend(pasted_path(text)),
+                    Input::Paste(text) if !is_typing => commands.extend(pasted_paths(text)),
                     Input::Copy if !is_typing => commands.push(Command::Copy),
                     _ => {}
                 }
@@ -169,11 +172,11 @@ impl App {
     }
 }
 
-/// A path that was copied in a file manager.
-fn pasted_path(text: &str) -> Option<Command> {
-    let line = text.lines().next()?.trim();
-    let path = std::path::PathBuf::from(line.strip_prefix("file://").unwrap_or(line));
-    (path.is_absolute() && path.exists()).then(|| Command::OpenFiles(vec![path]))
+/// Files that were copied in a file manager.
+fn pasted_paths(text: &str) -> Option<Command> {
+    let path = |line: &str| PathBuf::from(line.trim().strip_prefix("file://").unwrap_or(line.trim()));
+    let paths: Vec<PathBuf> = text.lines().map(path).filter(|path| path.is_absolute() && path.exists()).collect();
+    (!paths.is_empty()).then_some(Command::OpenFiles(paths))
 }
 
 impl eframe::App for App {

@@ -389,3 +389,28 @@ fn presets_are_kept_renamed_and_deleted() {
     window.run(Command::DeletePreset("day".into()));
     window.wait("its end", |state| state.presets.is_empty());
 }
+
+#[test]
+fn keys_belong_to_an_open_menu_and_to_what_has_the_focus_first() {
+    let mut window = Window::open(&["small.safetensors"]);
+    write_recipe(&window, "slow.toml", DreamSpec { steps: 100_000, ..small_spec() });
+    window.drop_files(&["slow.toml"]);
+    window.wait("the recipe", |state| state.spec.steps == 100_000);
+    window.key(Modifiers::NONE, Key::Space);
+    window.wait("the first steps", |state| state.take().is_some_and(|take| take.steps.len() > 2));
+    window.click("File");
+    assert!(window.harness.query_by_label("Save as…").is_some());
+    window.key(Modifiers::NONE, Key::Escape);
+    window.harness.step();
+    assert!(window.harness.query_by_label("Save as…").is_none(), "escape closes the menu");
+    assert!(window.state().live_take().is_some(), "and nothing else");
+    // A text is typed, not commanded.
+    window.harness.get_by_label("Dream of a class").focus();
+    window.harness.step();
+    window.key(Modifiers::NONE, Key::R);
+    assert_eq!(window.state().takes.len(), 1);
+    window.key(Modifiers::NONE, Key::Escape);
+    window.harness.step();
+    window.key(Modifiers::NONE, Key::Escape);
+    window.wait("the end", |state| state.live_take().is_none());
+}

@@ -1,6 +1,6 @@
 //! Keys, in one list: what they do, and how the help calls it.
 
-use egui::{Context, Key, KeyboardShortcut, Modifiers};
+use egui::{Context, Key, KeyboardShortcut, Modifiers, Popup};
 
 use crate::gui::command::Command;
 use crate::gui::host::Pick;
@@ -91,7 +91,7 @@ fn unmark_or_stop(_: &Context, state: &AppState) -> Command {
 pub fn pressed(ctx: &Context, state: &AppState) -> Vec<Command> {
     let is_in_dialog = state.dialog.is_some();
     let has_focus = ctx.memory(|memory| memory.focused().is_some());
-    let takes_plain = !(has_focus || is_in_dialog || ctx.any_popup_open());
+    let takes_plain = !(has_focus || is_in_dialog || Popup::is_any_open(ctx));
     let is_typing = ctx.text_edit_focused();
     let mut commands = Vec::new();
     for shortcut in ALL {

@@ -58,7 +58,7 @@ impl Meter {
     pub fn read(&mut self, position: Position, running: Duration) -> Progress {
         let now_s = running.as_secs_f64();
         if self.work_before.is_none() {
-            self.since_done = position.done;
+            (self.since_s, self.since_done) = (now_s, position.done);
         }
         let work_before = *self.work_before.get_or_insert(position.work_done);
         if position.stage != self.stage {

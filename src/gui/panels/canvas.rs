@@ -278,10 +278,7 @@ fn toolbar_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
             if response.on_hover_text("A pixel of the picture on a pixel of the screen (1)").clicked() {
                 pen.push(Command::SetView(CanvasView { zoom: Some(one), ..view.clone() }));
             }
-            let zoom = pen.state.canvas_size_px().map(|size| {
-                view.zoom.unwrap_or_else(|| fitting(ui.available_rect_before_wrap().union(ui.max_rect()), size))
-            });
-            if let Some(zoom) = view.zoom.and(zoom) {
+            if let Some(zoom) = view.zoom.filter(|_| has_picture) {
                 for (sign, name, factor) in [("➖", "Zoom out", 1.0 / 1.25), ("➕", "Zoom in", 1.25)] {
                     if sign_button(ui, sign, name, true).clicked() {
                         let zoom = Some((zoom * factor).clamp(ZOOMS[0], ZOOMS[1]));

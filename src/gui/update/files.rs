@@ -1,6 +1,7 @@
 //! Opening, saving, copying, leaving.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::gui::host::{Exposure, Failed, Image, JobHost, Pick, Request, SaveTo};
 use crate::gui::session::{SavedStep, Session};
@@ -161,9 +162,13 @@ fn evenly(count: usize, most: usize) -> Vec<usize> {
 /// What a close would lose, as the end of a sentence; none when all is kept.
 fn would_be_lost(state: &AppState) -> Option<String> {
     let waiting = state.waiting_in_batch();
-    let current = state.take().map(|take| take.job);
-    // The take on the canvas comes back at the next start.
-    let unsaved = state.takes.iter().filter(|take| Some(take.job) != current && take.is_unsaved()).count();
+    // The take on the canvas comes back at the next start, and with it those that it went on from.
+    let comes_back = |take: &Take| {
+        let kept = state.take().into_iter().flat_map(|current| &current.steps);
+        let newest = take.steps.last();
+        newest.is_none_or(|newest| kept.into_iter().any(|step| Arc::ptr_eq(&step.frame, &newest.frame)))
+    };
+    let unsaved = state.takes.iter().filter(|take| take.is_unsaved() && !comes_back(take)).count();
     let mut lost = Vec::new();
     if state.export.is_some() {
         lost.push("the animation that is being written".to_string());

@@ -341,6 +341,20 @@ fn leaving_asks_only_when_something_would_be_lost() {
 }
 
 #[test]
+fn a_dream_that_was_gone_on_from_is_not_lost_but_one_beside_it_is() {
+    let mut desk = Desk::dreamt();
+    desk.run(Command::GoOn);
+    desk.run(Command::Quit);
+    assert!(desk.state.dialog.is_none(), "the second has all of the first");
+    let mut desk = Desk::dreamt();
+    desk.run(Command::ShowStep(2));
+    desk.run(Command::GoOn);
+    desk.run(Command::Quit);
+    let Some(Dialog::Quit { would_lose }) = &desk.state.dialog else { panic!("it asks") };
+    assert!(would_lose.contains("one dream in the strip"), "{would_lose}");
+}
+
+#[test]
 fn a_save_that_is_being_written_holds_the_window() {
     let mut desk = Desk::dreamt();
     desk.run(Command::Save);

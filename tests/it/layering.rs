@@ -23,6 +23,10 @@ const CONFINED_CRATES: &[(&str, &str)] = &[
     ("egui", "gui"),
     ("eframe", "gui"),
     ("egui_extras", "gui"),
+    ("rfd", "gui"),
+    ("pollster", "gui"),
+    ("directories", "tasks"),
+    ("rustix", "base"),
     ("blas_src", "base"),
     ("openblas_src", "base"),
 ];

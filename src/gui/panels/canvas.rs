@@ -143,9 +143,10 @@ fn split_line_ui(ui: &mut Ui, place: &Place, view: &mut CanvasView, has_before: 
     response.hovered() || response.dragged()
 }
 
-/// A word on a dark ground, to be read on any picture.
-fn badge(painter: &egui::Painter, at: egui::Pos2, anchor: Align2, word: &str, font: FontId) {
-    let galley = painter.layout_no_wrap(word.into(), font, Color32::WHITE);
+/// Words on a dark ground, to be read on any picture.
+fn badge(painter: &egui::Painter, at: egui::Pos2, anchor: Align2, words: &str, font: FontId) {
+    let room = painter.clip_rect().width() - 2.0 * MARGIN;
+    let galley = painter.layout(words.into(), font, Color32::WHITE, room);
     let rect = anchor.anchor_size(at, galley.size());
     painter.rect_filled(rect.expand2(vec2(6.0, 3.0)), 4, Color32::from_black_alpha(150));
     painter.galley(rect.min, galley, Color32::WHITE);

@@ -19,7 +19,7 @@ pub fn class_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
         chosen_ui(ui, pen, &goal.class);
     }
     let mut query = pen.state.form.class_query.clone();
-    let field = TextEdit::singleline(&mut query).hint_text("Dream of a class: pagoda, macaw …");
+    let field = TextEdit::singleline(&mut query).hint_text("Dream of a class: macaw, castle …");
     let response = ui.add(field.desired_width(f32::INFINITY)).accessible_name("Dream of a class");
     let is_entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
     if response.changed() {

@@ -1,10 +1,8 @@
 //! The file that a dream can be gone on from after the program has ended.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::base::atomic::Draft;
+use crate::base::atomic::replace_keeping_old;
 
 /// Where a dream keeps its latest frame.
 pub(super) struct Checkpoint {
@@ -21,7 +19,7 @@ impl Checkpoint {
     /// Writes `bytes` in the place of the last ones, which stay beside them as `PATH.old`. Returns what the user should
     /// know of a failure: a dream is worth more than its checkpoint, and goes on without.
     pub fn write(&mut self, bytes: &[u8]) -> Option<String> {
-        let written = replace(&self.path, bytes);
+        let written = replace_keeping_old(&self.path, bytes);
         let error = match written {
             Err(error) if !self.has_failed => error,
             Ok(()) | Err(_) => {
@@ -34,26 +32,10 @@ impl Checkpoint {
     }
 }
 
-/// The name that the predecessor of `path` gets.
-fn old(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".old");
-    name.into()
-}
-
-/// At every moment there is a whole file under one of the two names, once there was one.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut draft = Draft::new(path)?;
-    draft.file_mut().write_all(bytes)?;
-    match fs::rename(path, old(path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    draft.commit()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -86,6 +86,8 @@ pub enum Command {
     ResetScale,
     SetDreamOnDrop(bool),
     SetOutputFolder(Option<PathBuf>),
+    /// How long a step of an exported animation stays, in milliseconds.
+    SetAnimationFrame(u32),
     ForgetRecent,
     ToggleFrameTimes,
     /// The user wants to leave; asks when something would be lost.

@@ -63,6 +63,8 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The shortest and the longest that a step of an animation stays.
+    pub const FRAME_MS: [u32; 2] = [20, 2000];
     pub const SCALES: [f32; 6] = [0.75, 1.0, 1.25, 1.5, 1.75, 2.0];
 
     /// Reads settings. Text that is none gives the defaults.
@@ -70,7 +72,8 @@ impl Settings {
         let mut settings: Self = toml::from_str(text).unwrap_or_default();
         let [least, .., most] = Self::SCALES;
         settings.scale = if settings.scale.is_finite() { settings.scale.clamp(least, most) } else { 1.0 };
-        settings.animation_frame_ms = settings.animation_frame_ms.clamp(20, 2000);
+        let [shortest, longest] = Self::FRAME_MS;
+        settings.animation_frame_ms = settings.animation_frame_ms.clamp(shortest, longest);
         settings.recent_photos.truncate(MOST_RECENT);
         settings.recent_nets.truncate(MOST_RECENT);
         settings

@@ -1,6 +1,6 @@
 //! The menu bar, with the modes and the net in use.
 
-use egui::{Align, Button, Layout, MenuBar, RichText, Ui};
+use egui::{Align, Button, DragValue, Layout, MenuBar, RichText, Ui};
 
 use super::Pen;
 use crate::gui::command::Command;
@@ -115,6 +115,16 @@ fn edit_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     if ui.checkbox(&mut dreams, text).changed() {
         pen.push(Command::SetDreamOnDrop(dreams));
     }
+    ui.horizontal(|ui| {
+        let name = "Each step of an animation stays";
+        ui.label(name);
+        let [shortest, longest] = Settings::FRAME_MS;
+        let mut frame_ms = pen.state.settings.animation_frame_ms;
+        let value = DragValue::new(&mut frame_ms).range(shortest..=longest).suffix(" ms");
+        if ui.add(value).accessible_name(name).changed() {
+            pen.push(Command::SetAnimationFrame(frame_ms));
+        }
+    });
 }
 
 fn view_ui(ui: &mut Ui, pen: &mut Pen<'_>) {

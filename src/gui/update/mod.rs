@@ -66,6 +66,7 @@ pub fn update(state: &mut AppState, command: Command, host: &mut dyn JobHost) {
         | Command::ResetScale
         | Command::SetDreamOnDrop(_)
         | Command::SetOutputFolder(_)
+        | Command::SetAnimationFrame(_)
         | Command::ForgetRecent => settings::change(state, &command, host),
         Command::ToggleFrameTimes => state.shows_frame_times = !state.shows_frame_times,
         Command::Quit => files::quit(state, host),

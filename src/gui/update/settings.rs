@@ -17,6 +17,7 @@ pub fn change(state: &mut AppState, command: &Command, host: &mut dyn JobHost) {
             return state.say(Tone::Error, "the name of this folder is not Unicode text, so it cannot be kept");
         }
         Command::SetOutputFolder(folder) => settings.output_folder.clone_from(folder),
+        Command::SetAnimationFrame(ms) => settings.animation_frame_ms = *ms,
         Command::ForgetRecent => {
             settings.recent_photos.clear();
             settings.recent_nets.clear();

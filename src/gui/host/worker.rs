@@ -12,7 +12,7 @@ use std::thread;
 use super::dream::Switch;
 use super::files::Files;
 use super::look::Looks;
-use super::{Event, Failed, Image, JobHost, JobId, Request, Step, dream, files, pictures};
+use super::{Event, Failed, Image, JobHost, JobId, Request, Step, dream, files};
 use crate::job::Progress;
 
 /// Asks the window to be drawn again; called from any thread.
@@ -251,11 +251,6 @@ impl JobHost for Host {
             request => self.files.hand(request),
         }
     }
-}
-
-/// A picture as the screen takes it, for those who hold one already.
-pub fn screen_image(picture: &crate::imageio::Picture) -> Image {
-    pictures::image_of(picture)
 }
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ fn navigate(ui: &Ui, response: &Response, place: &Place, view: &mut CanvasView, 
         }
     }
     let marks = ui.input(|input| input.modifiers.shift);
-    if response.dragged() && !marks && view.marked.is_none_or(|_| !response.drag_started()) {
+    if response.dragged() && !marks {
         let moved = response.drag_delta() / place.picture.size().max(Vec2::splat(1e-3));
         let at = (place.space.center() - place.picture.min) / place.picture.size().max(Vec2::splat(1e-3));
         let center = at - moved;

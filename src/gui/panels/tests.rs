@@ -8,7 +8,7 @@ use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use super::{Pen, canvas, dialogs, dream, menu, messages, net, net_graph, queue, sees, strip, transport, window_ui};
 use crate::gui::command::Command;
 use crate::gui::host::{BundledPreset, Event, Looked, OwnPreset, Pick, Request};
-use crate::gui::state::{BatchPhase, CanvasView, Dialog, Mode, Phase, Tone};
+use crate::gui::state::{BatchPhase, Dialog, Mode, Phase, Tone};
 use crate::gui::testing::{Desk, open_photo, small_spec};
 use crate::gui::textures::Textures;
 use crate::tasks::classify::ClassScore;
@@ -96,6 +96,12 @@ fn menus_hold_what_can_be_done() {
     click(&mut bed, "Light");
     assert_eq!(requests(&mut bed), ["KeepSettings"]);
     assert_eq!(bed.state().desk.state.settings.theme, crate::gui::settings::Theme::Light);
+    bed.key_press(Key::Escape);
+    bed.run_steps(3);
+    click(&mut bed, "Edit");
+    bed.get_by_role_and_label(Role::SpinButton, "Each step of an animation stays").set_value_accesskit(200.0);
+    bed.run_steps(3);
+    assert_eq!(bed.state().desk.state.settings.animation_frame_ms, 200);
 }
 
 #[test]
@@ -297,14 +303,28 @@ fn before_and_after_meet_at_a_line_that_can_be_dragged() {
 
 #[test]
 fn a_drag_with_shift_marks_a_part() {
-    let mut desk = Desk::ready();
-    desk.state.canvas = CanvasView { marked: Some([0.25, 0.25, 0.75, 0.5]), ..CanvasView::default() };
-    let mut bed = canvas_bed(desk);
+    let mut bed = canvas_bed(Desk::ready());
+    let middle = bed.get_by_label("The picture").rect().center();
+    bed.event(egui::Event::ModifiersChanged(Modifiers::SHIFT));
+    bed.hover_at(middle);
+    bed.run_steps(1);
+    bed.drag_at(middle);
+    bed.run_steps(1);
+    bed.hover_at(middle + Vec2::new(120.0, 80.0));
+    bed.run_steps(2);
+    bed.drop_at(middle + Vec2::new(120.0, 80.0));
+    bed.run_steps(2);
+    bed.event(egui::Event::ModifiersChanged(Modifiers::NONE));
+    let view = bed.state().desk.state.canvas.clone();
+    let [left, top, right, bottom] = view.marked.expect("it is marked");
+    assert!((left - 0.5).abs() < 0.02 && (top - 0.5).abs() < 0.02, "{:?}", view.marked);
+    assert!(right > 0.6 && bottom > 0.6 && right < 1.0 && bottom < 1.0, "{:?}", view.marked);
+    assert_eq!(view.zoom, None, "the picture stays where it is");
     bed.run_steps(3);
     click(&mut bed, "Zoom to it");
     let view = &bed.state().desk.state.canvas;
-    assert_eq!((view.center, view.marked), ([0.5, 0.375], None));
-    assert!(view.zoom > Some(16.0));
+    assert_eq!(view.marked, None);
+    assert!((view.center[0] - (left + right) / 2.0).abs() < 1e-4 && view.zoom > Some(16.0), "{view:?}");
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::destination::is_same_file;
 use super::failure::Failure;
 use crate::imageio::{AnimationFormat, AnimationOptions, FrameSpool, Picture, Saved, check_writable};
+use crate::tasks::destination::is_same_file;
 use crate::tasks::dream::{Dream, DreamSpec};
 
 /// Enough for a dream to grow smoothly; more only make the file larger.

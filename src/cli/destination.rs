@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 
 use super::failure::Failure;
-use crate::tasks::destination::{fresh_name, pictures_in};
+use crate::tasks::destination::{fresh_name, is_same_file, pictures_in};
 
 /// The photos that `paths` mean: files are themselves, folders the pictures in them (not those in folders below) in the
 /// order of their names.
@@ -65,11 +65,6 @@ impl Destination {
             }
         }
     }
-}
-
-/// Whether both names lead to one file, through links or not.
-pub fn is_same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The name of `out` with the number of a step: `dream.png` becomes `dream-step0040.png`.

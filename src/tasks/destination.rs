@@ -40,3 +40,8 @@ pub fn unused_name(folder: &Path, stem: &OsStr) -> PathBuf {
     let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
     (1..).map(numbered).find(is_free).expect("some number is free")
 }
+
+/// Whether both names lead to one file, through links or not.
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

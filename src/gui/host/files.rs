@@ -17,7 +17,7 @@ use crate::gui::settings::Settings;
 use crate::imageio::{self, AnimationFormat, AnimationOptions, OutputFormat, SaveOptions, Saved, save_animation};
 use crate::nn::graph::Graph;
 use crate::tasks::catalogue;
-use crate::tasks::destination::{PICTURE_ENDINGS, fresh_name, pictures_in, unused_name};
+use crate::tasks::destination::{PICTURE_ENDINGS, fresh_name, is_same_file, pictures_in, unused_name};
 use crate::tasks::dream::{Dream, Dreamer, Look, Photo, PresetShelf, Recipe};
 use crate::tasks::home::Home;
 use crate::tasks::inspect::inspect;
@@ -272,14 +272,10 @@ fn refuse_photo(exposure: &Exposure, file: &Path) -> Result<(), String> {
         Start::File(path) => path,
         Start::Noise => return Ok(()),
     };
-    if same_file(photo, file) {
+    if is_same_file(photo, file) {
         return Err(format!("{} is the photo itself: choose another name", file.display()));
     }
     Ok(())
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// A fresh name in the folder that the user chose, else beside the photo, else among the user's pictures.

@@ -4,36 +4,25 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::nn::graph::Graph;
 
 pub mod architectures;
+mod error;
+mod imported;
 pub mod native;
+mod options;
 mod sniff;
 
+pub use error::{FormatError, ImportError};
+pub use imported::{FoundPreprocess, Imported};
 pub use native::{NativeError, Precision};
+pub use options::LoadOptions;
 pub use sniff::FileKind;
 
 /// Files beyond this (4 GiB) are not read: a net is held in memory whole.
 pub const MAX_FILE_BYTES: u64 = 1 << 32;
-
-/// Why a net cannot be read from a file or written to one.
-#[derive(Debug, thiserror::Error)]
-pub enum FormatError {
-    #[error("cannot read {}: {source}", .path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{} is {what}, not a file", .path.display())]
-    NotAFile { path: PathBuf, what: &'static str },
-    #[error("{} has {bytes} bytes; nets of more than {MAX_FILE_BYTES} bytes are not read", .path.display())]
-    TooLarge { path: PathBuf, bytes: u64 },
-    #[error("{} is {found}, not a net that can be read; these can: {}", .path.display(), FileKind::READABLE)]
-    Unsupported { path: PathBuf, found: FileKind },
-    #[error("{}: {source}", .path.display())]
-    Native { path: PathBuf, source: NativeError },
-    #[error("cannot write {}: {source}", .path.display())]
-    Write { path: PathBuf, source: io::Error },
-}
 
 /// Reads a net of any known format.
 pub fn load(path: &Path) -> Result<Graph, FormatError> {

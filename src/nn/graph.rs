@@ -307,6 +307,8 @@ impl Graph {
 #[derive(Default)]
 pub struct GraphBuilder {
     nodes: Vec<Node>,
+    /// Of one picture of the net's own size; `None` where that cannot be told.
+    shapes: Vec<Option<Shape>>,
     params: BTreeMap<String, Param>,
     by_name: HashMap<String, NodeId>,
 }
@@ -321,21 +323,61 @@ impl GraphBuilder {
 
     pub const INPUT: NodeId = 0;
 
-    /// Adds a node; `params` name parameters given to [`GraphBuilder::param`].
+    /// Adds a node; `params` name parameters given to [`GraphBuilder::param`] before.
     pub fn add(&mut self, name: &str, op: Op, inputs: &[NodeId], params: &[&str]) -> NodeId {
         let id = self.nodes.len();
         let params = params.iter().map(|name| name.to_string()).collect();
-        self.nodes.push(Node { name: name.to_string(), op, inputs: inputs.to_vec(), params });
+        let node = Node { name: name.to_string(), op, inputs: inputs.to_vec(), params };
+        self.shapes.push(self.shape_after(&node));
+        self.nodes.push(node);
         self.by_name.insert(name.to_string(), id);
         id
+    }
+
+    fn shape_after(&self, node: &Node) -> Option<Shape> {
+        if let Op::Input(Input { channels, size: [height, width] }) = node.op {
+            return Shape::new(&[1, channels, height, width]);
+        }
+        let inputs: Option<Vec<&Shape>> = node.inputs.iter().map(|&id| self.shape(id)).collect();
+        let params: Option<Vec<&[usize]>> =
+            node.params.iter().map(|name| Some(self.params.get(name)?.shape.as_slice())).collect();
+        Shape::new(node.op.output_shape(&inputs?, &params?).ok()?.dims())
+    }
+
+    /// The output of a node for one picture of the net's own size; `None` where the net is wrong up to there.
+    pub fn shape(&self, id: NodeId) -> Option<&Shape> {
+        self.shapes.get(id)?.as_ref()
+    }
+
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
     }
 
     pub fn param(&mut self, name: &str, shape: &[usize], data: impl Into<Arc<[f32]>>) {
         self.params.insert(name.to_string(), Param { shape: shape.to_vec(), data: data.into() });
     }
 
+    pub fn param_named(&self, name: &str) -> Option<&Param> {
+        self.params.get(name)
+    }
+
     pub fn node_named(&self, name: &str) -> Option<NodeId> {
         self.by_name.get(name).copied()
+    }
+
+    /// Makes the net one for pictures of another size, `[height, width]`; [`GraphBuilder::finish`] tells whether its
+    /// layers take that.
+    pub fn set_input_size(&mut self, size: [usize; 2]) {
+        if let Some(Node { op: Op::Input(input), .. }) = self.nodes.first_mut() {
+            input.size = size;
+        }
+        let nodes = std::mem::take(&mut self.nodes);
+        self.shapes.clear();
+        for node in &nodes {
+            let shape = self.shape_after(node);
+            self.shapes.push(shape);
+        }
+        self.nodes = nodes;
     }
 
     pub fn finish(self, name: &str, preprocess: Preprocess, labels: Vec<String>) -> Result<Graph, GraphError> {
@@ -372,6 +414,18 @@ mod tests {
         let flat = net.add("scores", Op::Reshape(Reshape::flatten()), &[relu], &[]);
         net.add("probabilities", Op::Softmax(Softmax {}), &[flat], &[]);
         net
+    }
+
+    #[test]
+    fn a_builder_knows_the_shapes_so_far() {
+        let mut net = sketch();
+        let flat = net.node_named("scores").unwrap();
+        assert_eq!(net.shape(flat).map(Shape::dims), Some(&[1, 8][..]));
+        net.set_input_size([5, 6]);
+        assert_eq!(net.shape(flat).map(Shape::dims), Some(&[1, 2 * 3 * 4][..]));
+        let wrong = net.add("pool", Op::Conv2d(Conv2d { window: Window::square(3, 1), groups: 1 }), &[flat], &[]);
+        assert_eq!((net.shape(wrong), net.shape(99)), (None, None));
+        assert_eq!(finish(sketch()).unwrap().input().size, [4, 4]);
     }
 
     #[test]

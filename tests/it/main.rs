@@ -6,4 +6,5 @@ mod dream;
 mod formats;
 mod golden;
 mod golden_dream;
+mod imports;
 mod layering;

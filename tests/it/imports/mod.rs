@@ -1,0 +1,3 @@
+//! Nets of foreign formats: whole files against the outputs and input gradients of the framework that made them.
+
+mod support;

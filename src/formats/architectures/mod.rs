@@ -22,26 +22,53 @@ use crate::nn::graph::GraphError;
 /// The number of classes of the ImageNet challenge, which these nets were made for.
 pub const IMAGENET_CLASSES: usize = 1000;
 
-/// An architecture that this module can draw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Architecture {
-    GoogLeNet,
-    ResNet18,
-    ResNet34,
-    ResNet50,
-    ResNet101,
-    ResNet152,
-    SqueezeNet1_0,
-    SqueezeNet1_1,
-    Vgg11,
-    Vgg13,
-    Vgg16,
-    Vgg19,
+macro_rules! architectures {
+    ($($variant:ident $name:literal = $plan:expr;)*) => {
+        /// An architecture that this module can draw.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Architecture {
+            $($variant,)*
+        }
+
+        impl Architecture {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// torchvision's name of the model.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The net without its parameters, for that many classes.
+            pub fn blueprint(self, classes: usize) -> Blueprint {
+                match self {
+                    $(Self::$variant => $plan.draw(self, classes),)*
+                }
+            }
+        }
+    };
+}
+
+// The variant, torchvision's name of the model, and what draws it.
+architectures! {
+    GoogLeNet "googlenet" = googlenet::GoogLeNet;
+    ResNet18 "resnet18" = resnet::RESNET18;
+    ResNet34 "resnet34" = resnet::RESNET34;
+    ResNet50 "resnet50" = resnet::RESNET50;
+    ResNet101 "resnet101" = resnet::RESNET101;
+    ResNet152 "resnet152" = resnet::RESNET152;
+    SqueezeNet1_0 "squeezenet1_0" = squeezenet::V1_0;
+    SqueezeNet1_1 "squeezenet1_1" = squeezenet::V1_1;
+    Vgg11 "vgg11" = vgg::VGG11;
+    Vgg13 "vgg13" = vgg::VGG13;
+    Vgg16 "vgg16" = vgg::VGG16;
+    Vgg19 "vgg19" = vgg::VGG19;
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchitectureError {
-    #[error("there is no architecture `{name}`; there are {}", known_names())]
+    #[error("there is no architecture `{name}`; the nearest names are {}", nearest_names(.name))]
     Unknown { name: String },
     #[error("the weights lack `{name}` of shape {shape:?}; they may be of another architecture")]
     MissingParam { name: String, shape: Vec<usize> },
@@ -53,62 +80,13 @@ pub enum ArchitectureError {
     Graph(#[from] GraphError),
 }
 
-fn known_names() -> String {
-    Architecture::ALL.map(Architecture::name).join(", ")
-}
-
-impl Architecture {
-    pub const ALL: [Self; 12] = [
-        Self::GoogLeNet,
-        Self::ResNet18,
-        Self::ResNet34,
-        Self::ResNet50,
-        Self::ResNet101,
-        Self::ResNet152,
-        Self::SqueezeNet1_0,
-        Self::SqueezeNet1_1,
-        Self::Vgg11,
-        Self::Vgg13,
-        Self::Vgg16,
-        Self::Vgg19,
-    ];
-
-    /// torchvision's name of the model.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::GoogLeNet => "googlenet",
-            Self::ResNet18 => "resnet18",
-            Self::ResNet34 => "resnet34",
-            Self::ResNet50 => "resnet50",
-            Self::ResNet101 => "resnet101",
-            Self::ResNet152 => "resnet152",
-            Self::SqueezeNet1_0 => "squeezenet1_0",
-            Self::SqueezeNet1_1 => "squeezenet1_1",
-            Self::Vgg11 => "vgg11",
-            Self::Vgg13 => "vgg13",
-            Self::Vgg16 => "vgg16",
-            Self::Vgg19 => "vgg19",
-        }
-    }
-
-    /// The net without its parameters, for that many classes.
-    pub fn blueprint(self, classes: usize) -> Blueprint {
-        use resnet::Block::{Basic, Bottleneck};
-        match self {
-            Self::GoogLeNet => googlenet::draw(self, classes),
-            Self::ResNet18 => resnet::draw(self, Basic, [2, 2, 2, 2], classes),
-            Self::ResNet34 => resnet::draw(self, Basic, [3, 4, 6, 3], classes),
-            Self::ResNet50 => resnet::draw(self, Bottleneck, [3, 4, 6, 3], classes),
-            Self::ResNet101 => resnet::draw(self, Bottleneck, [3, 4, 23, 3], classes),
-            Self::ResNet152 => resnet::draw(self, Bottleneck, [3, 8, 36, 3], classes),
-            Self::SqueezeNet1_0 => squeezenet::draw(self, &squeezenet::V1_0, classes),
-            Self::SqueezeNet1_1 => squeezenet::draw(self, &squeezenet::V1_1, classes),
-            Self::Vgg11 => vgg::draw(self, [1, 1, 2, 2, 2], classes),
-            Self::Vgg13 => vgg::draw(self, [2, 2, 2, 2, 2], classes),
-            Self::Vgg16 => vgg::draw(self, [2, 2, 3, 3, 3], classes),
-            Self::Vgg19 => vgg::draw(self, [2, 2, 4, 4, 4], classes),
-        }
-    }
+/// The names most like one that is not known.
+fn nearest_names(name: &str) -> String {
+    const SHOWN: usize = 5;
+    let likeness = |known: &Architecture| strsim::jaro_winkler(known.name(), &name.to_lowercase());
+    let mut ranked = Architecture::ALL.to_vec();
+    ranked.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    ranked.iter().take(SHOWN).map(|known| known.name()).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Architecture {
@@ -122,7 +100,7 @@ impl FromStr for Architecture {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let unknown = || ArchitectureError::Unknown { name: name.to_string() };
-        Self::ALL.into_iter().find(|architecture| architecture.name() == name).ok_or_else(unknown)
+        Self::ALL.iter().copied().find(|architecture| architecture.name() == name).ok_or_else(unknown)
     }
 }
 
@@ -204,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_answered_with_the_known_ones() {
+    fn an_unknown_name_is_answered_with_the_nearest_ones() {
         let error = "resnet5".parse::<Architecture>().unwrap_err().to_string();
-        assert!(error.starts_with("there is no architecture `resnet5`; there are googlenet, resnet18"), "{error}");
+        assert!(error.starts_with("there is no architecture `resnet5`; the nearest names are resnet50, "), "{error}");
     }
 }

@@ -7,32 +7,44 @@ use crate::nn::ops::window::{Padding, Window};
 /// Channels of the five stages.
 const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
 
-/// `convolutions` a stage. torchvision averages the last maps to 7×7 before the classifier; at the 224 pixels that the
-/// nets were trained at that changes nothing, and it is left out: at other sizes the classifier refuses.
-pub(super) fn draw(architecture: Architecture, convolutions: [usize; 5], classes: usize) -> Blueprint {
-    let mut net = Blueprint::new(architecture);
-    let mut maps = Blueprint::INPUT;
-    let mut index = 0;
-    let mut next_name = || {
-        index += 1;
-        format!("features.{}", index - 1)
-    };
-    for (channels, count) in CHANNELS.into_iter().zip(convolutions) {
-        for _ in 0..count {
-            let window = Window::square(3, 1).padded(Padding::all(1));
-            maps = net.conv(&next_name(), maps, channels, window, Bias::Own);
-            maps = net.relu(&next_name(), maps);
+pub(super) struct Vgg {
+    /// How many each stage has.
+    convolutions: [usize; 5],
+}
+
+pub(super) const VGG11: Vgg = Vgg { convolutions: [1, 1, 2, 2, 2] };
+pub(super) const VGG13: Vgg = Vgg { convolutions: [2, 2, 2, 2, 2] };
+pub(super) const VGG16: Vgg = Vgg { convolutions: [2, 2, 3, 3, 3] };
+pub(super) const VGG19: Vgg = Vgg { convolutions: [2, 2, 4, 4, 4] };
+
+impl Vgg {
+    /// torchvision averages the last maps to 7×7 before the classifier; at the 224 pixels that the nets were trained at
+    /// that changes nothing, and it is left out: at other sizes the classifier refuses.
+    pub(super) fn draw(&self, architecture: Architecture, classes: usize) -> Blueprint {
+        let mut net = Blueprint::new(architecture);
+        let mut maps = Blueprint::INPUT;
+        let mut index = 0;
+        let mut next_name = || {
+            index += 1;
+            format!("features.{}", index - 1)
+        };
+        for (channels, count) in CHANNELS.into_iter().zip(self.convolutions) {
+            for _ in 0..count {
+                let window = Window::square(3, 1).padded(Padding::all(1));
+                maps = net.conv(&next_name(), maps, channels, window, Bias::Own);
+                maps = net.relu(&next_name(), maps);
+            }
+            maps = net.max_pool(&next_name(), maps, Window::square(2, 2));
         }
-        maps = net.max_pool(&next_name(), maps, Window::square(2, 2));
+        maps = net.flatten(maps, 7 * 7);
+        maps = net.linear("classifier.0", maps, 4096);
+        maps = net.relu("classifier.1", maps);
+        maps = net.dropout("classifier.2", maps, 0.5);
+        maps = net.linear("classifier.3", maps, 4096);
+        maps = net.relu("classifier.4", maps);
+        maps = net.dropout("classifier.5", maps, 0.5);
+        maps = net.linear("classifier.6", maps, classes);
+        net.softmax(maps);
+        net
     }
-    maps = net.flatten(maps, 7 * 7);
-    maps = net.linear("classifier.0", maps, 4096);
-    maps = net.relu("classifier.1", maps);
-    maps = net.dropout("classifier.2", maps, 0.5);
-    maps = net.linear("classifier.3", maps, 4096);
-    maps = net.relu("classifier.4", maps);
-    maps = net.dropout("classifier.5", maps, 0.5);
-    maps = net.linear("classifier.6", maps, classes);
-    net.softmax(maps);
-    net
 }

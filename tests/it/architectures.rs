@@ -18,9 +18,6 @@ use oneiric::nn::graph::{Graph, NodeId};
 use oneiric::nn::ops::{ReluRule, Run};
 use safetensors::SafeTensors;
 
-const HEIGHT: usize = 50;
-const WIDTH: usize = 70;
-const PICTURE: [usize; 4] = [1, 3, HEIGHT, WIDTH];
 const SAMPLE_STRIDE: usize = 7919;
 
 /// The fixture is rounded to f32.
@@ -68,6 +65,7 @@ impl ParamSource for NoiseParams {
 struct Case {
     graph: Arc<Graph>,
     target: NodeId,
+    dims: [usize; 4],
     shape: Shape,
     picture: Vec<f64>,
 }
@@ -79,12 +77,13 @@ struct Outcome {
 }
 
 impl Case {
-    fn new(architecture: &str, node: &str) -> Self {
+    fn new(architecture: &str, node: &str, [height, width]: [usize; 2]) -> Self {
         let blueprint = architecture.parse::<Architecture>().unwrap().blueprint(IMAGENET_CLASSES);
         let graph = Arc::new(blueprint.up_to(node).unwrap().build(&mut NoiseParams, Vec::new()).unwrap());
         let target = graph.find(node).unwrap();
-        let picture: Vec<f64> = noise("input", PICTURE.iter().product()).collect();
-        Self { graph, target, shape: Shape::new(&PICTURE).unwrap(), picture: nhwc_from_nchw(PICTURE, &picture) }
+        let dims = [1, 3, height, width];
+        let picture: Vec<f64> = noise("input", dims.iter().product()).collect();
+        Self { graph, target, dims, shape: Shape::new(&dims).unwrap(), picture: nhwc_from_nchw(dims, &picture) }
     }
 
     fn run_plainly(&self) -> Outcome {
@@ -94,7 +93,7 @@ impl Case {
         let dims = blob.shape.as_maps().unwrap();
         let seed = blob.data.to_vec();
         reference.backward(&[(self.target, seed.clone())], |_| false);
-        Outcome { blob: nchw_from_nhwc(dims, &seed), d_input: nchw_from_nhwc(PICTURE, reference.d_input()) }
+        Outcome { blob: nchw_from_nhwc(dims, &seed), d_input: nchw_from_nhwc(self.dims, reference.d_input()) }
     }
 
     fn run_frozen(&self) -> Outcome {
@@ -107,7 +106,7 @@ impl Case {
         seed.copy_from_slice(blob.data);
         let blob = nchw_from_nhwc(blob.shape.as_maps().unwrap(), blob.data);
         session.backward(ReluRule::Gradient);
-        let d_input = nchw_from_nhwc(PICTURE, session.d_input());
+        let d_input = nchw_from_nhwc(self.dims, session.d_input());
         let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
         Outcome { blob: wide(blob), d_input: wide(d_input) }
     }
@@ -140,11 +139,12 @@ fn whole_nets_agree_with_torchvision() {
     };
     let mut names: Vec<&str> = stored.names().into_iter().filter_map(|name| name.strip_suffix("/blob")).collect();
     names.sort_unstable();
-    assert_eq!(names.len(), 8);
+    assert_eq!(names.len(), 22);
     let mut failures = Vec::new();
     for name in names {
-        let (architecture, node) = name.split_once('/').unwrap();
-        let case = Case::new(architecture, node);
+        let [architecture, node, size] = name.split('/').collect::<Vec<_>>().try_into().unwrap();
+        let (height, width) = size.split_once('x').unwrap();
+        let case = Case::new(architecture, node, [height, width].map(|side| side.parse().unwrap()));
         let (blob, d_input) = (load(format!("{name}/blob")), load(format!("{name}/d_input")));
         let largest_error = |got: &[f64], expected: &[f64]| largest(&differences(got, expected)) / largest(expected);
         let (plain, frozen) = (case.run_plainly(), case.run_frozen());

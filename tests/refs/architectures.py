@@ -18,23 +18,41 @@ import torchvision
 from safetensors.numpy import save_file
 
 OUT = Path(__file__).parent.parent / "data" / "architectures.safetensors"
-HEIGHT, WIDTH = 50, 70  # odd sizes inside the nets: partial windows, and pixels that no window sees
 SAMPLES = 256
 SAMPLE_STRIDE = 7919  # a prime that divides no length here, so that samples visit all channels and places
 
-ARCHITECTURES = ("googlenet resnet18 resnet34 resnet50 resnet101 resnet152 "
-                 "squeezenet1_0 squeezenet1_1 vgg11 vgg13 vgg16 vgg19").split()
+FAMILIES = ("alexnet", "densenet", "efficientnet_b", "googlenet", "inception_v3", "mnasnet", "mobilenet_v", "regnet_",
+            "resnet", "resnext", "shufflenet_v2", "squeezenet", "vgg", "wide_resnet")
+LEFT_OUT = ("regnet_y_128gf",)
+ARCHITECTURES = [name for name in torchvision.models.list_models(module=torchvision.models)
+                 if name.startswith(FAMILIES) and name not in LEFT_OUT]
 
-# Architecture, the node in Oneiric, the module whose output it is.
+ODD = (50, 70)  # odd sizes inside the nets: partial windows, and pixels that no window sees
+
+# Architecture, the node in Oneiric, the module whose output it is, height and width of the picture.
 CASES = [
-    ("googlenet", "inception4c", "inception4c"),
-    ("googlenet", "fc", "fc"),
-    ("resnet18", "fc", "fc"),
-    ("resnet50", "layer3", "layer3"),
-    ("squeezenet1_0", "flatten", "classifier"),
-    ("squeezenet1_1", "features.12", "features.12"),
-    ("vgg11", "features.20", "features.20"),
-    ("vgg16", "features.25", "features.25"),
+    ("alexnet", "features.12", "features.12", (90, 111)),
+    ("densenet121", "classifier", "classifier", ODD),
+    ("efficientnet_b0", "classifier.1", "classifier.1", ODD),
+    ("efficientnet_b5", "features.2", "features.2", ODD),
+    ("googlenet", "inception4c", "inception4c", ODD),
+    ("googlenet", "fc", "fc", ODD),
+    ("inception_v3", "Mixed_7b", "Mixed_7b", (80, 107)),
+    ("mnasnet0_5", "classifier.1", "classifier.1", ODD),
+    ("mobilenet_v2", "classifier.1", "classifier.1", ODD),
+    ("mobilenet_v3_small", "classifier.3", "classifier.3", ODD),
+    ("regnet_x_8gf", "trunk_output.block2", "trunk_output.block2", ODD),
+    ("regnet_y_400mf", "fc", "fc", ODD),
+    ("resnet18", "fc", "fc", ODD),
+    ("resnet50", "layer3", "layer3", ODD),
+    ("resnext50_32x4d", "layer2", "layer2", ODD),
+    ("shufflenet_v2_x1_0", "fc", "fc", ODD),
+    ("squeezenet1_0", "flatten", "classifier", ODD),
+    ("squeezenet1_1", "features.12", "features.12", ODD),
+    ("vgg11", "features.20", "features.20", ODD),
+    ("vgg11_bn", "features.14", "features.14", ODD),
+    ("vgg16", "features.25", "features.25", ODD),
+    ("wide_resnet50_2", "layer2", "layer2", ODD),
 ]
 
 
@@ -71,8 +89,10 @@ def parameter(name, shape, batch_norm):
 
 
 def build(architecture):
-    options = {"aux_logits": False, "init_weights": False} if architecture == "googlenet" else {}
-    with torch.device("meta"):
+    """Without the head that only training uses."""
+    options = {"aux_logits": False, "init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
+    # RegNet computes its widths by tensors, which then need values.
+    with torch.device("cpu" if architecture.startswith("regnet") else "meta"):
         return torchvision.models.get_model(architecture, weights=None, **options).eval()
 
 
@@ -95,16 +115,17 @@ def sample(tensor):
     return flat[np.arange(SAMPLES) * SAMPLE_STRIDE % len(flat)].astype(np.float32)
 
 
-def run(architecture, module):
+def run(architecture, module, size):
     net = build(architecture).double()
-    if architecture.startswith("vgg"):
+    if architecture.startswith(("alexnet", "vgg")):
         net.classifier = torch.nn.Identity()
-    state = {name: parameter(name, shape, norm) for name, shape, norm in state_of(net)}
-    net.load_state_dict(state, strict=False, assign=True)
+    state = net.state_dict()  # MnasNet asks for the version in it
+    state.update((name, parameter(name, shape, norm)) for name, shape, norm in state_of(net))
+    net.load_state_dict(state, assign=True)
     net.requires_grad_(False)
     blobs = []
     net.get_submodule(module).register_forward_hook(lambda _module, _inputs, output: blobs.append(output))
-    picture = noise("input", 3 * HEIGHT * WIDTH).reshape(1, 3, HEIGHT, WIDTH)
+    picture = noise("input", 3 * math.prod(size)).reshape(1, 3, *size)
     picture = torch.from_numpy(picture).requires_grad_()
     net(picture)
     [blob] = blobs
@@ -114,11 +135,12 @@ def run(architecture, module):
 
 def main():
     tensors = {}
-    for architecture, node, module in CASES:
-        blob, gradient = run(architecture, module)
+    for architecture, node, module, size in CASES:
+        blob, gradient = run(architecture, module, size)
         print(architecture, node, tuple(blob.shape), f"{blob.abs().max():.4g} {gradient.abs().max():.4g}")
-        tensors[f"{architecture}/{node}/blob"] = sample(blob)
-        tensors[f"{architecture}/{node}/d_input"] = sample(gradient)
+        case = f"{architecture}/{node}/{size[0]}x{size[1]}"
+        tensors[f"{case}/blob"] = sample(blob)
+        tensors[f"{case}/d_input"] = sample(gradient)
     OUT.parent.mkdir(exist_ok=True)
     save_file(tensors, OUT, metadata={architecture: digest(build(architecture)) for architecture in ARCHITECTURES})
 

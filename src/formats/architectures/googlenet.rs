@@ -3,7 +3,6 @@
 
 use super::Architecture;
 use super::blueprint::{Bias, Blueprint, Maps};
-use crate::nn::graph::{ChannelOrder, Preprocess};
 use crate::nn::ops::window::{Padding, Window};
 
 const EPSILON: f32 = 1e-3;
@@ -44,9 +43,7 @@ pub(super) struct GoogLeNet;
 
 impl GoogLeNet {
     pub(super) fn draw(&self, architecture: Architecture, classes: usize) -> Blueprint {
-        // torchvision's weights come from a net that took (RGB − 127.5) / 127.5; its `transform_input` undoes ImageNet's.
-        let preprocess = Preprocess { order: ChannelOrder::Rgb, mean: vec![127.5; 3], scale: vec![1.0 / 127.5; 3] };
-        let mut net = Blueprint::new(architecture).preprocessed(preprocess);
+        let mut net = Blueprint::new(architecture).from_minus_one_to_one();
         let mut maps = conv(&mut net, "conv1", Blueprint::INPUT, 64, Window::square(7, 2).padded(Padding::all(3)));
         maps = net.max_pool("maxpool1", maps, Window::square(3, 2).ceil());
         maps = conv(&mut net, "conv2", maps, 64, Window::square(1, 1));

@@ -1,8 +1,10 @@
-//! VGG (Simonyan 2014), without batch norm.
+//! VGG (Simonyan 2014), and torchvision's variants with batch norm.
 
 use super::Architecture;
 use super::blueprint::{Bias, Blueprint};
 use crate::nn::ops::window::{Padding, Window};
+
+const EPSILON: f32 = 1e-5;
 
 /// Channels of the five stages.
 const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
@@ -10,12 +12,17 @@ const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
 pub(super) struct Vgg {
     /// How many each stage has.
     convolutions: [usize; 5],
+    batch_norm: bool,
 }
 
-pub(super) const VGG11: Vgg = Vgg { convolutions: [1, 1, 2, 2, 2] };
-pub(super) const VGG13: Vgg = Vgg { convolutions: [2, 2, 2, 2, 2] };
-pub(super) const VGG16: Vgg = Vgg { convolutions: [2, 2, 3, 3, 3] };
-pub(super) const VGG19: Vgg = Vgg { convolutions: [2, 2, 4, 4, 4] };
+pub(super) const VGG11: Vgg = Vgg { convolutions: [1, 1, 2, 2, 2], batch_norm: false };
+pub(super) const VGG13: Vgg = Vgg { convolutions: [2, 2, 2, 2, 2], batch_norm: false };
+pub(super) const VGG16: Vgg = Vgg { convolutions: [2, 2, 3, 3, 3], batch_norm: false };
+pub(super) const VGG19: Vgg = Vgg { convolutions: [2, 2, 4, 4, 4], batch_norm: false };
+pub(super) const VGG11_BN: Vgg = Vgg { batch_norm: true, ..VGG11 };
+pub(super) const VGG13_BN: Vgg = Vgg { batch_norm: true, ..VGG13 };
+pub(super) const VGG16_BN: Vgg = Vgg { batch_norm: true, ..VGG16 };
+pub(super) const VGG19_BN: Vgg = Vgg { batch_norm: true, ..VGG19 };
 
 impl Vgg {
     /// torchvision averages the last maps to 7×7 before the classifier; at the 224 pixels that the nets were trained at
@@ -32,6 +39,9 @@ impl Vgg {
             for _ in 0..count {
                 let window = Window::square(3, 1).padded(Padding::all(1));
                 maps = net.conv(&next_name(), maps, channels, window, Bias::Own);
+                if self.batch_norm {
+                    maps = net.batch_norm(&next_name(), maps, EPSILON);
+                }
                 maps = net.relu(&next_name(), maps);
             }
             maps = net.max_pool(&next_name(), maps, Window::square(2, 2));

@@ -14,8 +14,12 @@ use oneiric::formats::architectures::{
 };
 use oneiric::nn::exec::FrozenNet;
 use oneiric::nn::exec::reference::Reference;
-use oneiric::nn::graph::{Graph, NodeId};
-use oneiric::nn::ops::{ReluRule, Run};
+use oneiric::nn::graph::{Graph, Node, NodeId};
+use oneiric::nn::ops::batch_norm::BatchNorm;
+use oneiric::nn::ops::conv::Conv2d;
+use oneiric::nn::ops::dropout::Dropout;
+use oneiric::nn::ops::window::Padding;
+use oneiric::nn::ops::{Op, ReluRule, Run};
 use safetensors::SafeTensors;
 
 const SAMPLE_STRIDE: usize = 7919;
@@ -168,22 +172,53 @@ fn whole_nets_agree_with_torchvision() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
+/// A digest of lines, whatever their order.
+fn digest(lines: impl Iterator<Item = String>) -> String {
+    let mut lines: Vec<String> = lines.map(|line| line + "\n").collect();
+    lines.sort_unstable();
+    format!("{:016x}", fnv1a(&lines.concat()))
+}
+
+fn parameter_line(spec: &ParamSpec) -> String {
+    let dims: Vec<String> = spec.shape.iter().map(usize::to_string).collect();
+    format!("{} {}", spec.name, dims.join("x"))
+}
+
+/// What no shape tells of a convolution, a batch norm or a dropout, by the name of torchvision's module: a node that is
+/// the output of a block has the block's.
+fn settings_line(node: &Node) -> Option<String> {
+    let module = node.params.first().and_then(|weight| weight.strip_suffix(".weight")).unwrap_or(&node.name);
+    Some(match &node.op {
+        Op::Conv2d(Conv2d { window, groups }) => {
+            let ([down, right], [y, x]) = (window.stride, window.dilation);
+            let Padding::Explicit { top, left, bottom, right: after } = window.padding else {
+                panic!("{module} pads as PyTorch cannot");
+            };
+            assert_eq!([bottom, after], [top, left], "{module}");
+            format!("{module} stride {down} {right} padding {top} {left} dilation {y} {x} groups {groups}")
+        }
+        Op::BatchNorm(BatchNorm { epsilon }) => format!("{module} epsilon 1/{}", (1.0 / epsilon).round()),
+        Op::Dropout(Dropout { rate }) => format!("{module} rate {}", (100.0 * rate).round()),
+        _ => return None,
+    })
+}
+
 #[test]
-fn parameters_are_named_and_shaped_as_in_torchvisions_state_dicts() {
+fn parameters_and_settings_are_those_of_torchvisions_modules() {
     let bytes = fixture();
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
     let digests = metadata.metadata().as_ref().unwrap();
-    assert_eq!(digests.len(), Architecture::ALL.len());
+    assert_eq!(digests.len(), 2 * Architecture::ALL.len());
     let mut failures = Vec::new();
     for architecture in Architecture::ALL {
-        let line = |spec: &ParamSpec| {
-            let dims: Vec<String> = spec.shape.iter().map(usize::to_string).collect();
-            format!("{} {}\n", spec.name, dims.join("x"))
-        };
-        let mut lines: Vec<String> = architecture.blueprint(IMAGENET_CLASSES).params().iter().map(line).collect();
-        lines.sort_unstable();
-        if format!("{:016x}", fnv1a(&lines.concat())) != digests[architecture.name()] {
-            failures.push(architecture.name());
+        let blueprint = architecture.blueprint(IMAGENET_CLASSES);
+        let params = digest(blueprint.params().iter().map(parameter_line));
+        let settings = digest(blueprint.nodes().iter().filter_map(settings_line));
+        for (what, got) in [("params", params), ("settings", settings)] {
+            let name = format!("{architecture}/{what}");
+            if got != digests[&name] {
+                failures.push(name);
+            }
         }
     }
     assert!(failures.is_empty(), "{failures:?}");

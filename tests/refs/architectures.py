@@ -7,7 +7,8 @@ Made with Python 3.11, torch 2.15.0, torchvision 0.29.2, numpy 2.4.6, safetensor
 
 Writes tests/data/architectures.safetensors. Parameters and pictures are a hash of (name, index), see `noise`, which the
 test repeats; so only samples of the results are stored: of a layer's blob, and of the gradient of half its squared norm
-with respect to the input. The metadata have, for each architecture, a digest of its state dict's names and shapes.
+with respect to the input. The metadata have, for each architecture, a digest of its state dict's names and shapes, and
+one of the settings of its convolutions, batch norms and dropouts.
 """
 import math
 from pathlib import Path
@@ -104,9 +105,29 @@ def state_of(net):
             yield name, tuple(value.shape), name.rsplit(".", 1)[0] in norms
 
 
-def digest(net):
-    lines = sorted(f"{name} {'x'.join(map(str, shape))}\n" for name, shape, _ in state_of(net))
-    return f"{fnv1a(''.join(lines)):016x}"
+def settings_of(net):
+    """A line for each module whose settings no shape tells. Epsilons as 1 / n, rates in percent."""
+    for name, module in net.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            (down, right), (top, left), (y, x) = module.stride, module.padding, module.dilation
+            yield f"{name} stride {down} {right} padding {top} {left} dilation {y} {x} groups {module.groups}"
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            yield f"{name} epsilon 1/{round(1 / module.eps)}"
+        elif isinstance(module, torch.nn.Dropout):
+            yield f"{name} rate {round(100 * module.p)}"
+
+
+def digest(lines):
+    text = "".join(f"{line}\n" for line in sorted(lines))
+    return f"{fnv1a(text):016x}"
+
+
+def digests():
+    for architecture in ARCHITECTURES:
+        net = build(architecture)
+        params = (f"{name} {'x'.join(map(str, shape))}" for name, shape, _ in state_of(net))
+        yield f"{architecture}/params", digest(params)
+        yield f"{architecture}/settings", digest(settings_of(net))
 
 
 def sample(tensor):
@@ -142,7 +163,7 @@ def main():
         tensors[f"{case}/blob"] = sample(blob)
         tensors[f"{case}/d_input"] = sample(gradient)
     OUT.parent.mkdir(exist_ok=True)
-    save_file(tensors, OUT, metadata={architecture: digest(build(architecture)) for architecture in ARCHITECTURES})
+    save_file(tensors, OUT, metadata=dict(digests()))
 
 
 if __name__ == "__main__":

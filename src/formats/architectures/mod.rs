@@ -166,10 +166,11 @@ impl FromStr for Architecture {
 mod tests {
     use super::*;
     use crate::base::tensor::Shape;
+    use crate::nn::graph::{ChannelOrder, Preprocess};
     use crate::nn::graph_cost::macs;
     use crate::nn::ops::{Op, Operator as _};
 
-    /// The learnt values and the multiply-accumulates of one 224-pixel picture, from shapes alone.
+    /// The learnt values and the multiply-accumulates of one picture as in training, from shapes alone.
     fn count(blueprint: &Blueprint) -> (usize, u64) {
         let spec = |name: &String| blueprint.params().iter().find(|spec| spec.name == *name).unwrap();
         let mut shapes: Vec<Shape> = Vec::new();
@@ -285,6 +286,23 @@ mod tests {
             let bias = blueprint.params().iter().rfind(|spec| spec.role == ParamRole::Bias).unwrap();
             assert_eq!(bias.shape, [7], "{architecture}");
             assert!(matches!(blueprint.nodes().last().unwrap().op, Op::Softmax(_)), "{architecture}");
+        }
+    }
+
+    /// White, as the nets' own recipes have it: for two of them, before torchvision's `transform_input`.
+    #[test]
+    fn pictures_enter_as_in_training() {
+        let imagenet = [(1.0 - 0.485) / 0.229, (1.0 - 0.456) / 0.224, (1.0 - 0.406) / 0.225];
+        for &architecture in Architecture::ALL {
+            let converted = matches!(architecture, Architecture::GoogLeNet | Architecture::InceptionV3);
+            let expected = if converted { [1.0; 3] } else { imagenet };
+            let bare = architecture.blueprint(10).up_to("input").unwrap();
+            let graph = bare.build(&mut RandomParams::new(0), Vec::new()).unwrap();
+            let Preprocess { order, mean, scale } = graph.preprocess();
+            assert_eq!(*order, ChannelOrder::Rgb);
+            for ((mean, scale), expected) in mean.iter().zip(scale).zip(expected) {
+                assert!(((255.0 - mean) * scale - expected).abs() < 1e-5, "{architecture}");
+            }
         }
     }
 

@@ -143,7 +143,7 @@ fn whole_nets_agree_with_torchvision() {
     };
     let mut names: Vec<&str> = stored.names().into_iter().filter_map(|name| name.strip_suffix("/blob")).collect();
     names.sort_unstable();
-    assert_eq!(names.len(), 22);
+    assert_eq!(names.len(), 23);
     let mut failures = Vec::new();
     for name in names {
         let [architecture, node, size] = name.split('/').collect::<Vec<_>>().try_into().unwrap();

@@ -41,6 +41,7 @@ CASES = [
     ("inception_v3", "Mixed_7b", "Mixed_7b", (80, 107)),
     ("mnasnet0_5", "classifier.1", "classifier.1", ODD),
     ("mobilenet_v2", "classifier.1", "classifier.1", ODD),
+    ("mobilenet_v3_large", "classifier.3", "classifier.3", ODD),
     ("mobilenet_v3_small", "classifier.3", "classifier.3", ODD),
     ("regnet_x_8gf", "trunk_output.block2", "trunk_output.block2", ODD),
     ("regnet_y_400mf", "fc", "fc", ODD),

@@ -92,9 +92,9 @@ impl Blueprint {
         net
     }
 
-    /// For a net that took (RGB − 127.5) / 127.5. torchvision feeds its GoogLeNet and Inception v3, whose weights were
-    /// not trained by it, pictures normalized as for the others, and has their `transform_input` undo that.
-    pub(super) fn from_minus_one_to_one(mut self) -> Self {
+    /// For a net that took (RGB − 127.5) / 127.5: GoogLeNet and Inception v3, whose weights torchvision has from
+    /// elsewhere. It normalizes their pictures as all others', and has the nets' `transform_input` undo that.
+    pub(super) fn symmetric_pixels(mut self) -> Self {
         self.preprocess = Preprocess { order: ChannelOrder::Rgb, mean: vec![127.5; 3], scale: vec![1.0 / 127.5; 3] };
         self
     }

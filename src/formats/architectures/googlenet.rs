@@ -43,7 +43,7 @@ pub(super) struct GoogLeNet;
 
 impl GoogLeNet {
     pub(super) fn draw(&self, architecture: Architecture, classes: usize) -> Blueprint {
-        let mut net = Blueprint::new(architecture).from_minus_one_to_one();
+        let mut net = Blueprint::new(architecture).symmetric_pixels();
         let mut maps = conv(&mut net, "conv1", Blueprint::INPUT, 64, Window::square(7, 2).padded(Padding::all(3)));
         maps = net.max_pool("maxpool1", maps, Window::square(3, 2).ceil());
         maps = conv(&mut net, "conv2", maps, 64, Window::square(1, 1));

@@ -11,7 +11,7 @@ pub(super) struct InceptionV3;
 
 impl InceptionV3 {
     pub(super) fn draw(&self, architecture: Architecture, classes: usize) -> Blueprint {
-        let mut net = Blueprint::new(architecture).trained_at(TRAINED_AT_PX).from_minus_one_to_one();
+        let mut net = Blueprint::new(architecture).trained_at(TRAINED_AT_PX).symmetric_pixels();
         let mut maps = conv(&mut net, "Conv2d_1a_3x3", Blueprint::INPUT, 32, Window::square(3, 2));
         maps = conv(&mut net, "Conv2d_2a_3x3", maps, 32, Window::square(3, 1));
         maps = conv(&mut net, "Conv2d_2b_3x3", maps, 64, same([3, 3]));

@@ -1,8 +1,13 @@
-//! Well-known architectures, so that bare weight files (a PyTorch state dict) become whole nets.
+//! Well-known architectures, so that bare weight files (a PyTorch state dict) become whole nets: torchvision's
+//! convolutional classifiers from AlexNet to EfficientNet and RegNet. Heads that only training uses are left out.
 //!
-//! Nodes and parameters are named as torchvision 0.20 names its modules and state-dict entries (`layer3.2.conv1`,
+//! Nodes and parameters are named as torchvision 0.29 names its modules and state-dict entries (`layer3.2.conv1`,
 //! `features.25`, `inception4c.branch2.1.bn`). The output of a block carries the block's name (`inception4c`,
-//! `features.3`), the last block of a ResNet stage that of the stage (`layer3`). Each net ends in a softmax.
+//! `features.3`), also where its last operation is one with a name and parameters of its own (`features.2.conv.3.weight`
+//! belongs to `features.2`); the last block of a stage carries that of the stage (`layer3`). What torchvision computes
+//! without a module is named after its kind (`avgpool`, `layer3.2.add`, `Mixed_5b.pool`). Each net ends in a softmax.
+//!
+//! A net's input has the size of the pictures that torchvision's own weights were tested with.
 
 mod alexnet;
 mod blocks;
@@ -25,7 +30,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use blueprint::Blueprint;
-pub use params::{NamedParams, ParamRole, ParamSource, ParamSpec, RandomParams};
+pub use params::{NamedParams, ParamRole, ParamSource, ParamSpec, RandomParams, current_name};
 
 use crate::nn::graph::GraphError;
 
@@ -164,6 +169,8 @@ impl FromStr for Architecture {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::base::tensor::Shape;
     use crate::nn::graph::{ChannelOrder, Preprocess};
@@ -304,6 +311,20 @@ mod tests {
                 assert!(((255.0 - mean) * scale - expected).abs() < 1e-5, "{architecture}");
             }
         }
+    }
+
+    #[test]
+    fn no_two_nodes_or_parameters_have_one_name() {
+        let mut failures = Vec::new();
+        for architecture in Architecture::ALL {
+            let blueprint = architecture.blueprint(10);
+            let nodes = blueprint.nodes().iter().map(|node| node.name.as_str()).collect::<HashSet<_>>();
+            let params = blueprint.params().iter().map(|spec| spec.name.as_str()).collect::<HashSet<_>>();
+            if (nodes.len(), params.len()) != (blueprint.nodes().len(), blueprint.params().len()) {
+                failures.push(architecture.name());
+            }
+        }
+        assert!(failures.is_empty(), "{failures:?}");
     }
 
     #[test]

@@ -14,13 +14,14 @@ use oneiric::formats::architectures::{
 };
 use oneiric::nn::exec::FrozenNet;
 use oneiric::nn::exec::reference::Reference;
-use oneiric::nn::graph::{Graph, NodeId};
-use oneiric::nn::ops::{ReluRule, Run};
+use oneiric::nn::graph::{Graph, Node, NodeId};
+use oneiric::nn::ops::batch_norm::BatchNorm;
+use oneiric::nn::ops::conv::Conv2d;
+use oneiric::nn::ops::dropout::Dropout;
+use oneiric::nn::ops::window::Padding;
+use oneiric::nn::ops::{Op, ReluRule, Run};
 use safetensors::SafeTensors;
 
-const HEIGHT: usize = 50;
-const WIDTH: usize = 70;
-const PICTURE: [usize; 4] = [1, 3, HEIGHT, WIDTH];
 const SAMPLE_STRIDE: usize = 7919;
 
 /// The fixture is rounded to f32.
@@ -68,6 +69,7 @@ impl ParamSource for NoiseParams {
 struct Case {
     graph: Arc<Graph>,
     target: NodeId,
+    dims: [usize; 4],
     shape: Shape,
     picture: Vec<f64>,
 }
@@ -79,12 +81,13 @@ struct Outcome {
 }
 
 impl Case {
-    fn new(architecture: &str, node: &str) -> Self {
+    fn new(architecture: &str, node: &str, [height, width]: [usize; 2]) -> Self {
         let blueprint = architecture.parse::<Architecture>().unwrap().blueprint(IMAGENET_CLASSES);
         let graph = Arc::new(blueprint.up_to(node).unwrap().build(&mut NoiseParams, Vec::new()).unwrap());
         let target = graph.find(node).unwrap();
-        let picture: Vec<f64> = noise("input", PICTURE.iter().product()).collect();
-        Self { graph, target, shape: Shape::new(&PICTURE).unwrap(), picture: nhwc_from_nchw(PICTURE, &picture) }
+        let dims = [1, 3, height, width];
+        let picture: Vec<f64> = noise("input", dims.iter().product()).collect();
+        Self { graph, target, dims, shape: Shape::new(&dims).unwrap(), picture: nhwc_from_nchw(dims, &picture) }
     }
 
     fn run_plainly(&self) -> Outcome {
@@ -94,7 +97,7 @@ impl Case {
         let dims = blob.shape.as_maps().unwrap();
         let seed = blob.data.to_vec();
         reference.backward(&[(self.target, seed.clone())], |_| false);
-        Outcome { blob: nchw_from_nhwc(dims, &seed), d_input: nchw_from_nhwc(PICTURE, reference.d_input()) }
+        Outcome { blob: nchw_from_nhwc(dims, &seed), d_input: nchw_from_nhwc(self.dims, reference.d_input()) }
     }
 
     fn run_frozen(&self) -> Outcome {
@@ -107,7 +110,7 @@ impl Case {
         seed.copy_from_slice(blob.data);
         let blob = nchw_from_nhwc(blob.shape.as_maps().unwrap(), blob.data);
         session.backward(ReluRule::Gradient);
-        let d_input = nchw_from_nhwc(PICTURE, session.d_input());
+        let d_input = nchw_from_nhwc(self.dims, session.d_input());
         let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
         Outcome { blob: wide(blob), d_input: wide(d_input) }
     }
@@ -140,11 +143,12 @@ fn whole_nets_agree_with_torchvision() {
     };
     let mut names: Vec<&str> = stored.names().into_iter().filter_map(|name| name.strip_suffix("/blob")).collect();
     names.sort_unstable();
-    assert_eq!(names.len(), 8);
+    assert_eq!(names.len(), 23);
     let mut failures = Vec::new();
     for name in names {
-        let (architecture, node) = name.split_once('/').unwrap();
-        let case = Case::new(architecture, node);
+        let [architecture, node, size] = name.split('/').collect::<Vec<_>>().try_into().unwrap();
+        let (height, width) = size.split_once('x').unwrap();
+        let case = Case::new(architecture, node, [height, width].map(|side| side.parse().unwrap()));
         let (blob, d_input) = (load(format!("{name}/blob")), load(format!("{name}/d_input")));
         let largest_error = |got: &[f64], expected: &[f64]| largest(&differences(got, expected)) / largest(expected);
         let (plain, frozen) = (case.run_plainly(), case.run_frozen());
@@ -168,22 +172,53 @@ fn whole_nets_agree_with_torchvision() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
+/// A digest of lines, whatever their order.
+fn digest(lines: impl Iterator<Item = String>) -> String {
+    let mut lines: Vec<String> = lines.map(|line| line + "\n").collect();
+    lines.sort_unstable();
+    format!("{:016x}", fnv1a(&lines.concat()))
+}
+
+fn parameter_line(spec: &ParamSpec) -> String {
+    let dims: Vec<String> = spec.shape.iter().map(usize::to_string).collect();
+    format!("{} {}", spec.name, dims.join("x"))
+}
+
+/// What no shape tells of a convolution, a batch norm or a dropout, by the name of torchvision's module: a node that is
+/// the output of a block has the block's.
+fn settings_line(node: &Node) -> Option<String> {
+    let module = node.params.first().and_then(|weight| weight.strip_suffix(".weight")).unwrap_or(&node.name);
+    Some(match &node.op {
+        Op::Conv2d(Conv2d { window, groups }) => {
+            let ([down, right], [y, x]) = (window.stride, window.dilation);
+            let Padding::Explicit { top, left, bottom, right: after } = window.padding else {
+                panic!("{module} pads as PyTorch cannot");
+            };
+            assert_eq!([bottom, after], [top, left], "{module}");
+            format!("{module} stride {down} {right} padding {top} {left} dilation {y} {x} groups {groups}")
+        }
+        Op::BatchNorm(BatchNorm { epsilon }) => format!("{module} epsilon 1/{}", (1.0 / epsilon).round()),
+        Op::Dropout(Dropout { rate }) => format!("{module} rate {}", (100.0 * rate).round()),
+        _ => return None,
+    })
+}
+
 #[test]
-fn parameters_are_named_and_shaped_as_in_torchvisions_state_dicts() {
+fn parameters_and_settings_are_those_of_torchvisions_modules() {
     let bytes = fixture();
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
     let digests = metadata.metadata().as_ref().unwrap();
-    assert_eq!(digests.len(), Architecture::ALL.len());
+    assert_eq!(digests.len(), 2 * Architecture::ALL.len());
     let mut failures = Vec::new();
     for architecture in Architecture::ALL {
-        let line = |spec: &ParamSpec| {
-            let dims: Vec<String> = spec.shape.iter().map(usize::to_string).collect();
-            format!("{} {}\n", spec.name, dims.join("x"))
-        };
-        let mut lines: Vec<String> = architecture.blueprint(IMAGENET_CLASSES).params().iter().map(line).collect();
-        lines.sort_unstable();
-        if format!("{:016x}", fnv1a(&lines.concat())) != digests[architecture.name()] {
-            failures.push(architecture.name());
+        let blueprint = architecture.blueprint(IMAGENET_CLASSES);
+        let params = digest(blueprint.params().iter().map(parameter_line));
+        let settings = digest(blueprint.nodes().iter().filter_map(settings_line));
+        for (what, got) in [("params", params), ("settings", settings)] {
+            let name = format!("{architecture}/{what}");
+            if got != digests[&name] {
+                failures.push(name);
+            }
         }
     }
     assert!(failures.is_empty(), "{failures:?}");

@@ -1,6 +1,7 @@
 //! An architecture on paper: nodes and the parameters that they ask for, without values.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
 use super::params::{ParamRole, ParamSource, ParamSpec};
 use super::{Architecture, ArchitectureError};
@@ -12,13 +13,14 @@ use crate::nn::ops::conv::Conv2d;
 use crate::nn::ops::dropout::Dropout;
 use crate::nn::ops::elementwise::Elementwise;
 use crate::nn::ops::linear::Linear;
-use crate::nn::ops::pool::{GlobalPool, GlobalPoolKind, MaxPool};
-use crate::nn::ops::reshape::Reshape;
+use crate::nn::ops::pool::{AveragePool, Divisor, GlobalPool, GlobalPoolKind, MaxPool};
+use crate::nn::ops::reshape::{Dim, Reshape};
+use crate::nn::ops::slice::Slice;
 use crate::nn::ops::softmax::Softmax;
 use crate::nn::ops::window::Window;
 use crate::nn::ops::{Input, MapAxis, Op};
 
-/// The picture size, in pixels, that these nets were trained at.
+/// The picture size, in pixels, that most of these nets were trained at.
 const TRAINED_AT_PX: usize = 224;
 
 /// A net without its parameters.
@@ -90,8 +92,16 @@ impl Blueprint {
         net
     }
 
-    pub(super) fn preprocessed(mut self, preprocess: Preprocess) -> Self {
-        self.preprocess = preprocess;
+    /// For a net that took (RGB − 127.5) / 127.5: GoogLeNet and Inception v3, whose weights torchvision has from
+    /// elsewhere. It normalizes their pictures as all others', and has the nets' `transform_input` undo that.
+    pub(super) fn symmetric_pixels(mut self) -> Self {
+        self.preprocess = Preprocess { order: ChannelOrder::Rgb, mean: vec![127.5; 3], scale: vec![1.0 / 127.5; 3] };
+        self
+    }
+
+    /// For a net that was trained at other pictures than most.
+    pub(super) fn trained_at(mut self, side_px: usize) -> Self {
+        self.nodes[0].op = Op::Input(Input { channels: 3, size: [side_px; 2] });
         self
     }
 
@@ -126,13 +136,26 @@ impl Blueprint {
     }
 
     pub(super) fn conv(&mut self, name: &str, input: Maps, out: usize, window: Window, bias: Bias) -> Maps {
+        self.grouped_conv(name, input, out, window, 1, bias)
+    }
+
+    /// One group a channel makes it depthwise.
+    pub(super) fn grouped_conv(
+        &mut self,
+        name: &str,
+        input: Maps,
+        out: usize,
+        window: Window,
+        groups: usize,
+        bias: Bias,
+    ) -> Maps {
         let [height, width] = window.kernel;
-        let weight_shape = [out, input.channels, height, width];
+        let weight_shape = [out, input.channels / groups, height, width];
         let weight: (&str, &[usize], _) = ("weight", &weight_shape, ParamRole::Weight);
         let own_bias: (&str, &[usize], _) = ("bias", &[out], ParamRole::Bias);
         let both = [weight, own_bias];
         let params = if bias == Bias::Own { &both[..] } else { &both[..1] };
-        self.node(name, Op::Conv2d(Conv2d { window, groups: 1 }), &[input], out, params)
+        self.node(name, Op::Conv2d(Conv2d { window, groups }), &[input], out, params)
     }
 
     pub(super) fn batch_norm(&mut self, name: &str, input: Maps, epsilon: f32) -> Maps {
@@ -153,11 +176,21 @@ impl Blueprint {
     }
 
     pub(super) fn relu(&mut self, name: &str, input: Maps) -> Maps {
-        self.node(name, Op::Activation(Activation::Relu), &[input], input.channels, &[])
+        self.activation(name, input, Activation::Relu)
+    }
+
+    pub(super) fn activation(&mut self, name: &str, input: Maps, activation: Activation) -> Maps {
+        self.node(name, Op::Activation(activation), &[input], input.channels, &[])
     }
 
     pub(super) fn max_pool(&mut self, name: &str, input: Maps, window: Window) -> Maps {
         self.node(name, Op::MaxPool(MaxPool { window }), &[input], input.channels, &[])
+    }
+
+    /// PyTorch's default: padding counts.
+    pub(super) fn average_pool(&mut self, name: &str, input: Maps, window: Window) -> Maps {
+        let op = Op::AveragePool(AveragePool { window, divisor: Divisor::Padded });
+        self.node(name, op, &[input], input.channels, &[])
     }
 
     pub(super) fn global_average(&mut self, name: &str, input: Maps) -> Maps {
@@ -173,9 +206,31 @@ impl Blueprint {
         self.node(name, Op::Elementwise(Elementwise::Add), &[left, right], left.channels, &[])
     }
 
+    /// Multiplies each channel of `maps` by a factor of its own, from 1×1 maps.
+    pub(super) fn scale(&mut self, name: &str, maps: Maps, factors: Maps) -> Maps {
+        self.node(name, Op::Elementwise(Elementwise::Mul), &[maps, factors], maps.channels, &[])
+    }
+
+    pub(super) fn channels(&mut self, name: &str, input: Maps, range: Range<usize>) -> Maps {
+        let channels = range.len();
+        let op = Op::Slice(Slice { axis: MapAxis::Channel, start: range.start, end: range.end });
+        self.node(name, op, &[input], channels, &[])
+    }
+
     pub(super) fn concat(&mut self, name: &str, inputs: &[Maps]) -> Maps {
         let channels = inputs.iter().map(|maps| maps.channels).sum();
         self.node(name, Op::Concat(Concat { axis: MapAxis::Channel }), inputs, channels, &[])
+    }
+
+    /// Channels of two maps of as many in turn: a concatenation and its shuffle in two groups (Zhang 2017). Below each
+    /// other, `name.stack`, channel c of both is one piece of memory in logical order, and halving it makes it two
+    /// channels; so the net stays one for pictures of any size.
+    pub(super) fn interleave(&mut self, name: &str, [first, second]: [Maps; 2]) -> Maps {
+        let stack = Op::Concat(Concat { axis: MapAxis::Height });
+        let stacked = self.node(&format!("{name}.stack"), stack, &[first, second], first.channels, &[]);
+        let channels = first.channels + second.channels;
+        let op = Op::Reshape(Reshape { dims: vec![Dim::Of(channels), Dim::Rest, Dim::Same] });
+        self.node(name, op, &[stacked], channels, &[])
     }
 
     /// Makes maps of that many pixels a vector.

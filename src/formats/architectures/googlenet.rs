@@ -3,7 +3,6 @@
 
 use super::Architecture;
 use super::blueprint::{Bias, Blueprint, Maps};
-use crate::nn::graph::{ChannelOrder, Preprocess};
 use crate::nn::ops::window::{Padding, Window};
 
 const EPSILON: f32 = 1e-3;
@@ -40,27 +39,29 @@ const STAGES: [Stage; 11] = [
     block("inception5b", [384, 192, 384, 48, 128, 128]),
 ];
 
-pub(super) fn draw(architecture: Architecture, classes: usize) -> Blueprint {
-    // torchvision's weights come from a net that took (RGB − 127.5) / 127.5; its `transform_input` undoes ImageNet's.
-    let preprocess = Preprocess { order: ChannelOrder::Rgb, mean: vec![127.5; 3], scale: vec![1.0 / 127.5; 3] };
-    let mut net = Blueprint::new(architecture).preprocessed(preprocess);
-    let mut maps = conv(&mut net, "conv1", Blueprint::INPUT, 64, Window::square(7, 2).padded(Padding::all(3)));
-    maps = net.max_pool("maxpool1", maps, Window::square(3, 2).ceil());
-    maps = conv(&mut net, "conv2", maps, 64, Window::square(1, 1));
-    maps = conv(&mut net, "conv3", maps, 192, Window::square(3, 1).padded(Padding::all(1)));
-    maps = net.max_pool("maxpool2", maps, Window::square(3, 2).ceil());
-    for stage in &STAGES {
-        maps = match stage {
-            Stage::Block(block) => inception(&mut net, maps, block),
-            Stage::Pool { name, kernel } => net.max_pool(name, maps, Window::square(*kernel, 2).ceil()),
-        };
+pub(super) struct GoogLeNet;
+
+impl GoogLeNet {
+    pub(super) fn draw(&self, architecture: Architecture, classes: usize) -> Blueprint {
+        let mut net = Blueprint::new(architecture).symmetric_pixels();
+        let mut maps = conv(&mut net, "conv1", Blueprint::INPUT, 64, Window::square(7, 2).padded(Padding::all(3)));
+        maps = net.max_pool("maxpool1", maps, Window::square(3, 2).ceil());
+        maps = conv(&mut net, "conv2", maps, 64, Window::square(1, 1));
+        maps = conv(&mut net, "conv3", maps, 192, Window::square(3, 1).padded(Padding::all(1)));
+        maps = net.max_pool("maxpool2", maps, Window::square(3, 2).ceil());
+        for stage in &STAGES {
+            maps = match stage {
+                Stage::Block(block) => inception(&mut net, maps, block),
+                Stage::Pool { name, kernel } => net.max_pool(name, maps, Window::square(*kernel, 2).ceil()),
+            };
+        }
+        maps = net.global_average("avgpool", maps);
+        maps = net.flatten(maps, 1);
+        maps = net.dropout("dropout", maps, 0.2);
+        maps = net.linear("fc", maps, classes);
+        net.softmax(maps);
+        net
     }
-    maps = net.global_average("avgpool", maps);
-    maps = net.flatten(maps, 1);
-    maps = net.dropout("dropout", maps, 0.2);
-    maps = net.linear("fc", maps, classes);
-    net.softmax(maps);
-    net
 }
 
 /// Convolution, batch norm, ReLU.

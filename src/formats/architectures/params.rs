@@ -1,5 +1,6 @@
 //! Where the parameters of an architecture come from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -96,14 +97,30 @@ fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Parameters by name, as a weight file holds them.
+/// What today's state dicts call a parameter of a published file: those of DenseNet are from when a module's own name
+/// could hold a dot (`denselayer1.norm.2.weight`, now `denselayer1.norm2.weight`).
+pub fn current_name(name: &str) -> Cow<'_, str> {
+    let renamed = || {
+        let (before, _) = name.rmatch_indices('.').nth(1)?;
+        let (module, last) = (&name[..before], &name[before + 1..]);
+        let (path, kind) = module.rsplit_once('.')?;
+        let (number, _) = last.split_once('.')?;
+        let layer = path.rsplit('.').next()?;
+        let is_old =
+            layer.starts_with("denselayer") && ["norm", "conv"].contains(&kind) && ["1", "2"].contains(&number);
+        is_old.then(|| format!("{module}{last}"))
+    };
+    renamed().map_or(Cow::Borrowed(name), Cow::Owned)
+}
+
+/// Parameters by name, as a weight file holds them; see [`current_name`].
 pub struct NamedParams {
     left: BTreeMap<String, Param>,
 }
 
 impl NamedParams {
     pub fn new(params: BTreeMap<String, Param>) -> Self {
-        Self { left: params }
+        Self { left: params.into_iter().map(|(name, param)| (current_name(&name).into_owned(), param)).collect() }
     }
 
     /// The names that no layer has asked for so far.
@@ -160,5 +177,27 @@ mod tests {
         assert_eq!(missing.to_string(), "the weights lack `c` of shape [2]; they may be of another architecture");
         let misshapen = source.take(&spec("b", &[2], ParamRole::Bias)).unwrap_err();
         assert_eq!(misshapen.to_string(), "the weights hold `b` of shape [3] where the architecture has [2]");
+    }
+
+    #[test]
+    fn densenets_old_names_are_known() {
+        let cases = [
+            (
+                "features.denseblock1.denselayer2.norm.1.running_mean",
+                "features.denseblock1.denselayer2.norm1.running_mean",
+            ),
+            ("denselayer12.conv.2.weight", "denselayer12.conv2.weight"),
+            ("features.denseblock1.denselayer2.norm1.weight", "features.denseblock1.denselayer2.norm1.weight"),
+            ("features.2.conv.1.weight", "features.2.conv.1.weight"),
+            ("denselayer2.norm.3.weight", "denselayer2.norm.3.weight"),
+            ("norm.1.weight", "norm.1.weight"),
+            ("fc", "fc"),
+            ("", ""),
+        ];
+        let failures: Vec<_> = cases.into_iter().filter(|&(old, new)| current_name(old) != new).collect();
+        assert!(failures.is_empty(), "{failures:?}");
+        let param = Param { shape: vec![1], data: vec![0.5].into() };
+        let mut source = NamedParams::new([("denselayer1.norm.2.bias".into(), param)].into());
+        assert_eq!(*source.take(&spec("denselayer1.norm2.bias", &[1], ParamRole::Beta)).unwrap(), [0.5]);
     }
 }

@@ -1,4 +1,5 @@
-//! ResNet (He 2015), as torchvision has it: a bottleneck strides in its 3×3 convolution.
+//! ResNet (He 2015), ResNeXt (Xie 2016) and Wide ResNet (Zagoruyko 2016), as torchvision has them: a bottleneck strides
+//! in its 3×3 convolution.
 
 use super::Architecture;
 use super::blueprint::{Bias, Blueprint, Maps};
@@ -6,55 +7,86 @@ use crate::nn::ops::window::{Padding, Window};
 
 const EPSILON: f32 = 1e-5;
 
-/// Channels inside the blocks of the four stages.
+/// Channels inside the blocks of the four stages of a ResNet.
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Block {
+enum Block {
     /// 3×3, 3×3.
     Basic,
-    /// 1×1, 3×3, 1×1 to four times the channels.
-    Bottleneck,
+    /// 1×1, 3×3, 1×1 to four times the channels of [`WIDTHS`]. The 3×3 is in `groups`, each of `group_width` channels in
+    /// the first stage, twice as many in the next, and so on.
+    Bottleneck { groups: usize, group_width: usize },
 }
 
-/// `blocks` a stage.
-pub(super) fn draw(architecture: Architecture, block: Block, blocks: [usize; 4], classes: usize) -> Blueprint {
-    let mut net = Blueprint::new(architecture);
-    let stem = Window::square(7, 2).padded(Padding::all(3));
-    let mut maps = net.conv("conv1", Blueprint::INPUT, 64, stem, Bias::None);
-    maps = net.batch_norm("bn1", maps, EPSILON);
-    maps = net.relu("relu", maps);
-    maps = net.max_pool("maxpool", maps, Window::square(3, 2).padded(Padding::all(1)));
-    for (stage, (width, count)) in WIDTHS.into_iter().zip(blocks).enumerate() {
-        let name = format!("layer{}", stage + 1);
-        for i in 0..count {
-            let stride = if stage > 0 && i == 0 { 2 } else { 1 };
-            maps = residual(&mut net, &format!("{name}.{i}"), maps, block, width, stride);
+pub(super) struct ResNet {
+    block: Block,
+    /// How many each stage has.
+    blocks: [usize; 4],
+}
+
+const fn basic(blocks: [usize; 4]) -> ResNet {
+    ResNet { block: Block::Basic, blocks }
+}
+
+const fn bottleneck(blocks: [usize; 4], groups: usize, group_width: usize) -> ResNet {
+    ResNet { block: Block::Bottleneck { groups, group_width }, blocks }
+}
+
+pub(super) const RESNET18: ResNet = basic([2, 2, 2, 2]);
+pub(super) const RESNET34: ResNet = basic([3, 4, 6, 3]);
+pub(super) const RESNET50: ResNet = bottleneck([3, 4, 6, 3], 1, 64);
+pub(super) const RESNET101: ResNet = bottleneck([3, 4, 23, 3], 1, 64);
+pub(super) const RESNET152: ResNet = bottleneck([3, 8, 36, 3], 1, 64);
+pub(super) const RESNEXT50_32X4D: ResNet = bottleneck([3, 4, 6, 3], 32, 4);
+pub(super) const RESNEXT101_32X8D: ResNet = bottleneck([3, 4, 23, 3], 32, 8);
+pub(super) const RESNEXT101_64X4D: ResNet = bottleneck([3, 4, 23, 3], 64, 4);
+pub(super) const WIDE_RESNET50_2: ResNet = bottleneck([3, 4, 6, 3], 1, 128);
+pub(super) const WIDE_RESNET101_2: ResNet = bottleneck([3, 4, 23, 3], 1, 128);
+
+impl ResNet {
+    pub(super) fn draw(&self, architecture: Architecture, classes: usize) -> Blueprint {
+        let mut net = Blueprint::new(architecture);
+        let stem = Window::square(7, 2).padded(Padding::all(3));
+        let mut maps = net.conv("conv1", Blueprint::INPUT, 64, stem, Bias::None);
+        maps = net.batch_norm("bn1", maps, EPSILON);
+        maps = net.relu("relu", maps);
+        maps = net.max_pool("maxpool", maps, Window::square(3, 2).padded(Padding::all(1)));
+        for (stage, (width, count)) in WIDTHS.into_iter().zip(self.blocks).enumerate() {
+            let name = format!("layer{}", stage + 1);
+            for i in 0..count {
+                let stride = if stage > 0 && i == 0 { 2 } else { 1 };
+                maps = residual(&mut net, &format!("{name}.{i}"), maps, self.block, width, stride);
+            }
+            net.rename(maps, &name);
         }
-        net.rename(maps, &name);
+        maps = net.global_average("avgpool", maps);
+        maps = net.flatten(maps, 1);
+        maps = net.linear("fc", maps, classes);
+        net.softmax(maps);
+        net
     }
-    maps = net.global_average("avgpool", maps);
-    maps = net.flatten(maps, 1);
-    maps = net.linear("fc", maps, classes);
-    net.softmax(maps);
-    net
 }
 
 /// A block: its branch added to its input, which is projected where the two differ in shape.
 fn residual(net: &mut Blueprint, name: &str, input: Maps, block: Block, width: usize, stride: usize) -> Maps {
+    let one = Window::square(1, 1);
     let three = |stride| Window::square(3, stride).padded(Padding::all(1));
-    let (windows, out) = match block {
-        Block::Basic => (vec![three(stride), three(1)], width),
-        Block::Bottleneck => (vec![Window::square(1, 1), three(stride), Window::square(1, 1)], 4 * width),
+    // Of each convolution: the window, the groups, the output channels.
+    let (convolutions, out) = match block {
+        Block::Basic => (vec![(three(stride), 1, width), (three(1), 1, width)], width),
+        Block::Bottleneck { groups, group_width } => {
+            let inside = groups * group_width * width / WIDTHS[0];
+            let out = 4 * width;
+            (vec![(one, 1, inside), (three(stride), groups, inside), (one, 1, out)], out)
+        }
     };
     let mut branch = input;
-    for (i, &window) in windows.iter().enumerate() {
-        let number = i + 1;
-        let is_last = number == windows.len();
-        branch =
-            net.conv(&format!("{name}.conv{number}"), branch, if is_last { out } else { width }, window, Bias::None);
+    for (number, &(window, groups, channels)) in (1..).zip(&convolutions) {
+        let conv = format!("{name}.conv{number}");
+        branch = net.grouped_conv(&conv, branch, channels, window, groups, Bias::None);
         branch = net.batch_norm(&format!("{name}.bn{number}"), branch, EPSILON);
-        if !is_last {
+        if number < convolutions.len() {
             branch = net.relu(&format!("{name}.relu{number}"), branch);
         }
     }

@@ -43,25 +43,27 @@ pub(super) const V1_1: Version = Version {
     layers: [Layer::Pool, FIRE2, FIRE2, Layer::Pool, FIRE4, FIRE4, Layer::Pool, FIRE6, FIRE6, FIRE8, FIRE8],
 };
 
-pub(super) fn draw(architecture: Architecture, version: &Version, classes: usize) -> Blueprint {
-    let mut net = Blueprint::new(architecture);
-    let stem = Window::square(version.stem_kernel, 2);
-    let mut maps = net.conv("features.0", Blueprint::INPUT, version.stem_channels, stem, Bias::Own);
-    maps = net.relu("features.1", maps);
-    for (index, &layer) in (2..).zip(&version.layers) {
-        let name = format!("features.{index}");
-        maps = match layer {
-            Layer::Pool => net.max_pool(&name, maps, Window::square(3, 2).ceil()),
-            Layer::Fire { squeeze, expand } => fire_module(&mut net, &name, maps, squeeze, expand),
-        };
+impl Version {
+    pub(super) fn draw(&self, architecture: Architecture, classes: usize) -> Blueprint {
+        let mut net = Blueprint::new(architecture);
+        let stem = Window::square(self.stem_kernel, 2);
+        let mut maps = net.conv("features.0", Blueprint::INPUT, self.stem_channels, stem, Bias::Own);
+        maps = net.relu("features.1", maps);
+        for (index, &layer) in (2..).zip(&self.layers) {
+            let name = format!("features.{index}");
+            maps = match layer {
+                Layer::Pool => net.max_pool(&name, maps, Window::square(3, 2).ceil()),
+                Layer::Fire { squeeze, expand } => fire_module(&mut net, &name, maps, squeeze, expand),
+            };
+        }
+        maps = net.dropout("classifier.0", maps, 0.5);
+        maps = net.conv("classifier.1", maps, classes, Window::square(1, 1), Bias::Own);
+        maps = net.relu("classifier.2", maps);
+        maps = net.global_average("classifier.3", maps);
+        maps = net.flatten(maps, 1);
+        net.softmax(maps);
+        net
     }
-    maps = net.dropout("classifier.0", maps, 0.5);
-    maps = net.conv("classifier.1", maps, classes, Window::square(1, 1), Bias::Own);
-    maps = net.relu("classifier.2", maps);
-    maps = net.global_average("classifier.3", maps);
-    maps = net.flatten(maps, 1);
-    net.softmax(maps);
-    net
 }
 
 fn fire_module(net: &mut Blueprint, name: &str, input: Maps, squeeze: usize, expand: usize) -> Maps {

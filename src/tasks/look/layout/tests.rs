@@ -70,12 +70,14 @@ fn faults(nodes: &[Node], drawing: &NetLayout) -> Vec<String> {
 
 /// Whether a piece of a line goes through the inside of a box.
 fn crosses(a: [f32; 2], b: [f32; 2], node: &Placed) -> bool {
-    (1..64).any(|i| {
-        let share = i as f32 / 64.0;
-        let [x, y] = [0, 1].map(|axis| a[axis] + share * (b[axis] - a[axis]));
-        let within = |at: f32, start: f32, length: f32| at > start + 0.1 && at < start + length - 0.1;
-        within(x, node.x, SIZE[0]) && within(y, node.y, SIZE[1])
-    })
+    let beside = a[1].min(b[1]) < node.y + SIZE[1] && a[1].max(b[1]) > node.y;
+    beside
+        && (1..64).any(|i| {
+            let share = i as f32 / 64.0;
+            let [x, y] = [0, 1].map(|axis| a[axis] + share * (b[axis] - a[axis]));
+            let within = |at: f32, start: f32, length: f32| at > start + 0.1 && at < start + length - 0.1;
+            within(x, node.x, SIZE[0]) && within(y, node.y, SIZE[1])
+        })
 }
 
 /// How many pairs of edges cross between their rows, edges that share an end aside.

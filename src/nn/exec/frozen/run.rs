@@ -142,7 +142,7 @@ impl Machine<'_> {
                 inputs: &views,
                 params: &params,
                 output: ViewMut::new(self.shape(unit.output), self.slice_mut(*output)),
-                saved: bytemuck::cast_slice_mut(self.slice_mut(*saved)),
+                saved: &mut bytemuck::cast_slice_mut(self.slice_mut(saved.span))[..saved.bytes],
                 run: self.run_of(step.unit),
             });
         }
@@ -172,7 +172,7 @@ impl Machine<'_> {
                 inputs: &views,
                 params: &params,
                 output: View { shape: self.shape(unit.output), data: kept(*output) },
-                saved: bytemuck::cast_slice(self.slice(*saved)),
+                saved: &bytemuck::cast_slice(self.slice(saved.span))[..saved.bytes],
                 d_output: self.slice(*d_output),
                 d_inputs: d_places,
                 d_params,

@@ -252,6 +252,16 @@ fn what_must_not_be_fused_is_not() {
 }
 
 #[test]
+fn winners_need_not_fill_whole_floats() {
+    let mut net = Sketch::new();
+    let stem = net.conv(0, [3, 5], 1, Window::square(3, 1));
+    let pool = net.add(Op::MaxPool(MaxPool { window: Window::square(3, 2) }), &[stem]);
+    let last = net.add(SIGMOID, &[pool]);
+    // 5 channels of 3 × 5 pixels: 75 winners of a byte.
+    check(net.finish(), &[last], Shape::maps(1, 3, 9, 13));
+}
+
+#[test]
 fn pixels_of_many_channels_lie_apart() {
     let mut net = Sketch::new();
     let stem = net.conv(0, [3, 512], 1, Window::square(3, 2));

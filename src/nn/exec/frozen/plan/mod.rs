@@ -34,7 +34,7 @@ pub struct BitsPlace {
 }
 
 /// A whole buffer, or nothing.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Span {
     pub buffer: BufferId,
     pub floats: usize,
@@ -74,15 +74,22 @@ pub enum Task {
     OpForward {
         inputs: Vec<Span>,
         output: Span,
-        saved: Span,
+        saved: Saved,
     },
     OpBackward {
         inputs: Vec<Option<Span>>,
         output: Option<Span>,
-        saved: Span,
+        saved: Saved,
         d_output: Span,
         d_inputs: Vec<Span>,
     },
+}
+
+/// What an op saves for its way back: bytes at the start of a span of whole floats.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Saved {
+    pub span: Span,
+    pub bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -130,7 +137,7 @@ struct Builder<'a> {
     roomy: HashSet<NodeId>,
     /// Concatenation value and first channel of values that are written straight into it.
     inside: HashMap<NodeId, (NodeId, usize)>,
-    saved: Vec<Span>,
+    saved: Vec<Saved>,
     forward: Vec<Step>,
     backward: Vec<Step>,
 }
@@ -297,7 +304,7 @@ impl Builder<'_> {
                 self.layout.touch(buffer, moment);
             }
             let target = self.place(unit.output, moment);
-            self.saved.push(Span { buffer: 0, floats: 0 });
+            self.saved.push(Saved::default());
             match &unit.kind {
                 UnitKind::Conv(conv) => self.plan_conv_forward(index, unit, conv, target),
                 UnitKind::Op if self.is_placed_concat(unit) => {}
@@ -376,8 +383,9 @@ impl Builder<'_> {
     fn plan_op_forward(&mut self, index: usize, unit: &Unit, target: Place) {
         let keeps = self.keeps(unit);
         let moment = index + 1;
-        let buffer = self.layout.add(keeps.saved_bytes.div_ceil(size_of::<f32>()), moment);
-        let saved = Span { buffer, floats: keeps.saved_bytes.div_ceil(size_of::<f32>()) };
+        let floats = keeps.saved_bytes.div_ceil(size_of::<f32>());
+        let buffer = self.layout.add(floats, moment);
+        let saved = Saved { span: Span { buffer, floats }, bytes: keeps.saved_bytes };
         self.saved[index] = saved;
         if self.with_gradient {
             let backward = self.backward_moment(index);

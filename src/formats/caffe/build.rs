@@ -42,48 +42,44 @@ pub struct Plan<'p, 'a> {
 }
 
 impl Plan<'_, '_> {
-    /// Builds the net for pictures of `[height, width]`, or for those that it must have been made for.
-    pub fn build(&self, size: Option<[usize; 2]>) -> Result<Built, ImportError> {
+    /// Builds the net for pictures of `[height, width]`, or for those that it must have been made for; `likely` is a
+    /// size to try first.
+    pub fn build(&self, size: Option<[usize; 2]>, likely: Option<[usize; 2]>) -> Result<Built, ImportError> {
         let Some(channels) = self.input.channels else {
             return Err(ImportError::Needs(
-                "the files do not tell how many channels the net's pictures have: give the net's prototxt too".into(),
+                "the files do not tell how many channels the net's pictures have: give the net's deploy prototxt"
+                    .into(),
             ));
         };
         match size {
             Some(size) => self.try_build(channels, size).map_err(Failure::into_error),
-            None => self.search(channels),
+            None => self.search(channels, likely),
         }
     }
 
     /// Fully connected layers fit few sizes. Of those that fit, a common one is meant.
-    fn search(&self, channels: usize) -> Result<Built, ImportError> {
+    fn search(&self, channels: usize, likely: Option<[usize; 2]>) -> Result<Built, ImportError> {
         const COMMON: [usize; 13] = [224, 227, 28, 32, 64, 96, 112, 128, 160, 192, 256, 299, 331];
         const LARGEST: usize = 512;
+        if let Some(size) = likely
+            && let Ok(built) = self.try_build(channels, size)
+        {
+            return Ok(assumed(built, size, "the mean image has them"));
+        }
         let mut first_error = None;
         let mut fitting: Option<(usize, Built)> = None;
         for side in COMMON.into_iter().chain(1..=LARGEST) {
-            match self.try_build(channels, [side; 2]) {
-                Ok(_) if fitting.as_ref().is_some_and(|(other, _)| side.abs_diff(*other) > LARGEST / 4) => {
-                    fitting = None;
-                    break;
-                }
-                Ok(built) if fitting.is_none() => fitting = Some((side, built)),
-                Ok(_) => {}
-                Err(Failure::Other(error)) => return Err(error),
-                Err(Failure::Size(error)) => _ = first_error.get_or_insert(error),
+            match (self.try_build(channels, [side; 2]), &fitting) {
+                (Ok(_), Some((other, _))) if side.abs_diff(*other) > LARGEST / 4 => return Err(size_needed()),
+                (Ok(built), None) => fitting = Some((side, built)),
+                (Ok(_), Some(_)) => {}
+                (Err(Failure::Other(error)), _) => return Err(error),
+                (Err(Failure::Size(error)), _) => _ = first_error.get_or_insert(error),
             }
         }
-        match (fitting, first_error) {
-            (Some((side, mut built)), _) => {
-                let note = format!(
-                    "The files do not tell the size of the net's pictures; {side}×{side} pixels fit its layers."
-                );
-                built.notes.push(note);
-                Ok(built)
-            }
-            // Sizes far apart fit, or none at all.
-            (None, None) => Err(size_needed()),
-            (None, Some(_)) => Err(size_needed()),
+        match fitting {
+            Some((side, built)) => Ok(assumed(built, [side; 2], "they fit its layers")),
+            None => Err(first_error.unwrap_or_else(size_needed)),
         }
     }
 
@@ -144,6 +140,14 @@ impl Plan<'_, '_> {
         };
         ImportError::layer(layer, format!("{reason}; {found}"))
     }
+}
+
+fn assumed(mut built: Built, [height, width]: [usize; 2], why: &str) -> Built {
+    let note = format!(
+        "The files do not tell the size of the net's pictures: {height}×{width} pixels are assumed, for {why}."
+    );
+    built.notes.push(note);
+    built
 }
 
 fn size_needed() -> ImportError {

@@ -55,6 +55,12 @@ pub fn read(sources: &Sources<'_>, options: &LoadOptions) -> Result<Imported, Im
             "the net's description is missing: put the net's prototxt beside its weights or give it too".into(),
         ));
     };
+    if described.is_none() && !has_parameters(net) {
+        return Err(ImportError::Needs(
+            "the caffemodel has weights only, not how its layers work: put the net's prototxt beside it or give it too"
+                .into(),
+        ));
+    }
     let weights = match (&trained, sources.h5) {
         (Some(trained), _) => Weights::of_net(trained),
         (None, Some(bytes)) => Weights::of_hdf5(bytes)?,
@@ -70,6 +76,12 @@ pub fn read(sources: &Sources<'_>, options: &LoadOptions) -> Result<Imported, Im
     };
     let nets: Vec<&Net<'_>> = described.iter().chain(&trained).collect();
     import(net, &nets, &weights, sources.mean, options)
+}
+
+/// Whether some layer of weights tells how it works: some tools write caffemodels without that.
+fn has_parameters(net: &Net<'_>) -> bool {
+    let own = ["convolution_param", "inner_product_param"];
+    net.layers.iter().any(|layer| own.iter().any(|name| layer.message.has(name)))
 }
 
 /// `nets` are those that may tell how pictures are prepared, the first one first.
@@ -88,8 +100,13 @@ fn import(
         input.channels = input.channels.or(Some(mean.channels.len()));
     }
     let plan = Plan { net, wiring: &wiring, weights, input: &input };
-    let built = plan.build(options.size_px.or(input.size))?;
+    let built = plan.build(options.size_px.or(input.size), mean.as_ref().map(|mean| mean.size))?;
     let mut notes = built.notes;
+    for param in built.net.nodes().iter().flat_map(|node| &node.params) {
+        if built.net.param_named(param).is_some_and(|param| param.data.iter().any(|value| !value.is_finite())) {
+            notes.push(format!("The tensor `{param}` has values that are not finite numbers."));
+        }
+    }
     if !wiring.heads.is_empty() {
         let heads: Vec<String> = wiring.heads.iter().take(8).map(|name| ImportError::brief(name)).collect();
         notes.push(format!("Outputs that serve training only are left out: {}.", heads.join(", ")));

@@ -186,9 +186,6 @@ impl Cx<'_, '_> {
         let mut param_names = Vec::with_capacity(params.len());
         for (suffix, shape, data) in params {
             let param = format!("{name}.{suffix}");
-            if data.iter().any(|value| !value.is_finite()) {
-                self.notes.push(format!("The tensor `{param}` has values that are not finite numbers."));
-            }
             self.net.param(&param, shape, data.clone());
             param_names.push(param);
         }
@@ -199,9 +196,7 @@ impl Cx<'_, '_> {
     /// The numbers of the layer's blob `i`, which must be able to take the shape.
     fn blob(&self, i: usize, what: &str, shape: &[usize]) -> Result<Arc<[f32]>, Refusal> {
         match self.blobs.get(i) {
-            Some(blob) => {
-                blob.of_shape(shape).map_err(|reason| Refusal::Shape(format!("its {what} (blob {i}) {reason}")))
-            }
+            Some(blob) => blob.of_shape(shape).map_err(|reason| format!("its {what} (blob {i}) {reason}").into()),
             None => Err(format!("its {what} (blob {i}) is missing from the weights").into()),
         }
     }

@@ -118,11 +118,14 @@ pub fn inner_product(cx: &mut Cx<'_, '_>) -> Converted {
     }
     let Some(outputs) = params.integer::<usize>("num_output")? else { return Err("has no `num_output`".into()) };
     let inputs: usize = dims.iter().skip(1).product();
-    let weight = if params.flag("transpose", false)? {
-        transposed(&cx.blob(0, "weight", &[inputs, outputs])?, outputs)
-    } else {
-        cx.blob(0, "weight", &[outputs, inputs])?
+    let has_columns_first = params.flag("transpose", false)?;
+    let shape = if has_columns_first { [inputs, outputs] } else { [outputs, inputs] };
+    // How many inputs there are, is a matter of the picture's size.
+    let weight = match cx.blob(0, "weight", &shape) {
+        Err(Refusal::Other(reason)) if cx.blobs.first().is_some() => return Err(Refusal::Shape(reason)),
+        weight => weight?,
     };
+    let weight = if has_columns_first { transposed(&weight, outputs) } else { weight };
     let mut arrays = vec![("weight", vec![outputs, inputs], weight)];
     if params.flag("bias_term", true)? {
         arrays.push(("bias", vec![outputs], cx.blob(1, "bias", &[outputs])?));

@@ -57,9 +57,10 @@ impl Plan<'_, '_> {
         }
     }
 
-    /// Fully connected layers fit few sizes. Of those that fit, a common one is meant.
+    /// Fully connected layers fit few sizes. Of those that fit, a common one is meant; a net that fits sizes far apart
+    /// does not tell.
     fn search(&self, channels: usize, likely: Option<[usize; 2]>) -> Result<Built, ImportError> {
-        const COMMON: [usize; 13] = [224, 227, 28, 32, 64, 96, 112, 128, 160, 192, 256, 299, 331];
+        const COMMON: [usize; 15] = [224, 227, 28, 32, 64, 96, 112, 128, 160, 192, 256, 299, 331, 384, 448];
         const LARGEST: usize = 512;
         if let Some(size) = likely
             && let Ok(built) = self.try_build(channels, size)
@@ -67,20 +68,22 @@ impl Plan<'_, '_> {
             return Ok(assumed(built, size, "the mean image has them"));
         }
         let mut first_error = None;
-        let mut fitting: Option<(usize, Built)> = None;
-        for side in COMMON.into_iter().chain(1..=LARGEST) {
-            match (self.try_build(channels, [side; 2]), &fitting) {
-                (Ok(_), Some((other, _))) if side.abs_diff(*other) > LARGEST / 4 => return Err(size_needed()),
-                (Ok(built), None) => fitting = Some((side, built)),
-                (Ok(_), Some(_)) => {}
-                (Err(Failure::Other(error)), _) => return Err(error),
-                (Err(Failure::Size(error)), _) => _ = first_error.get_or_insert(error),
+        for sides in [&COMMON[..], &(1..=LARGEST).collect::<Vec<_>>()] {
+            let mut fitting: Option<(usize, Built)> = None;
+            for &side in sides {
+                match (self.try_build(channels, [side; 2]), &fitting) {
+                    (Ok(_), Some((other, _))) if side.abs_diff(*other) > LARGEST / 4 => return Err(size_needed()),
+                    (Ok(built), None) => fitting = Some((side, built)),
+                    (Ok(_), Some(_)) => {}
+                    (Err(Failure::Other(error)), _) => return Err(error),
+                    (Err(Failure::Size(error)), _) => _ = first_error.get_or_insert(error),
+                }
+            }
+            if let Some((side, built)) = fitting {
+                return Ok(assumed(built, [side; 2], "they fit its layers"));
             }
         }
-        match fitting {
-            Some((side, built)) => Ok(assumed(built, [side; 2], "they fit its layers")),
-            None => Err(first_error.unwrap_or_else(size_needed)),
-        }
+        Err(first_error.unwrap_or_else(size_needed))
     }
 
     fn try_build(&self, channels: usize, size: [usize; 2]) -> Result<Built, Failure> {

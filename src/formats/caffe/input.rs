@@ -29,7 +29,7 @@ impl Described {
         match *source {
             Source::Nowhere(_) => {}
             Source::Given(i) => {
-                let dims = net.inputs.get(i).and_then(|(_, dims)| dims.as_deref());
+                let dims = net.inputs.get(i).and_then(|given| given.dims.as_deref());
                 dims.map_or(Ok(()), |dims| described.take_dims(dims))
                     .map_err(|reason| ImportError::field(&described.name, reason))?;
             }

@@ -14,10 +14,17 @@ const MAX_EDGES: usize = 1 << 18;
 #[derive(Debug, Default)]
 pub struct Net<'a> {
     pub name: String,
-    /// Blobs that are given from outside, with their dimensions where told.
-    pub inputs: Vec<(String, Option<Vec<i64>>)>,
+    /// Blobs that are given from outside.
+    pub inputs: Vec<Given>,
     pub layers: Vec<Layer<'a>>,
     state: State,
+}
+
+/// A blob that is given from outside, with its dimensions where told.
+#[derive(Debug, PartialEq)]
+pub struct Given {
+    pub name: String,
+    pub dims: Option<Vec<i64>>,
 }
 
 #[derive(Debug, Default)]
@@ -138,13 +145,13 @@ fn in_field(name: &'static str) -> impl Fn(String) -> ImportError {
 }
 
 /// The old way to name a net's inputs: `input`, with four `input_dim` each or an `input_shape` each.
-fn inputs(message: &Message<'_>) -> Result<Vec<(String, Option<Vec<i64>>)>, ImportError> {
+fn inputs(message: &Message<'_>) -> Result<Vec<Given>, ImportError> {
     let dims: Vec<i64> = message.integers("input_dim").map_err(in_field("input_dim"))?;
     let shapes: Result<Vec<Vec<i64>>, String> =
         message.messages("input_shape").map(|shape| shape.integers("dim")).collect();
     let shapes = shapes.map_err(in_field("input_shape"))?;
     let shape = |i: usize| shapes.get(i).cloned().or_else(|| dims.chunks_exact(4).nth(i).map(<[i64]>::to_vec));
-    Ok(message.strings("input").into_iter().enumerate().map(|(i, name)| (name, shape(i))).collect())
+    Ok(message.strings("input").into_iter().enumerate().map(|(i, name)| Given { name, dims: shape(i) }).collect())
 }
 
 fn newest<'a>(message: &Message<'a>) -> Layer<'a> {
@@ -362,6 +369,7 @@ mod tests {
     fn old_inputs_have_their_dimensions() {
         let net = net(r#"input: "data" input_dim: 10 input_dim: 3 input_dim: 227 input_dim: 227 input: "b"
                          layer { name: "r" type: "ReLU" bottom: "data" top: "r" }"#);
-        assert_eq!(net.inputs, [("data".into(), Some(vec![10, 3, 227, 227])), ("b".into(), None)]);
+        let given = |name: &str, dims| Given { name: name.into(), dims };
+        assert_eq!(net.inputs, [given("data", Some(vec![10, 3, 227, 227])), given("b", None)]);
     }
 }

@@ -122,7 +122,7 @@ fn read_by_dropped(takes: &[Vec<Source>], roles: &[Role]) -> Vec<bool> {
 /// The sources of every layer's bottoms; in-place layers replace the blob for the layers after them.
 fn resolve(net: &Net<'_>, roles: &[Role]) -> Vec<Vec<Source>> {
     let mut blobs: HashMap<&str, Source> =
-        net.inputs.iter().enumerate().map(|(i, (name, _))| (name.as_str(), Source::Given(i))).collect();
+        net.inputs.iter().enumerate().map(|(i, given)| (given.name.as_str(), Source::Given(i))).collect();
     let mut takes = Vec::with_capacity(net.layers.len());
     for (i, (layer, role)) in net.layers.iter().zip(roles).enumerate() {
         let bottoms = match role {
@@ -200,7 +200,7 @@ pub fn blob_name<'n>(net: &'n Net<'_>, source: &'n Source) -> &'n str {
         Source::Top { layer, top } => {
             net.layers.get(*layer).and_then(|layer| layer.tops.get(*top)).map_or("", |top| top)
         }
-        Source::Given(i) => net.inputs.get(*i).map_or("", |(name, _)| name),
+        Source::Given(i) => net.inputs.get(*i).map_or("", |given| &given.name),
         Source::Nowhere(name) => name,
     }
 }
@@ -208,7 +208,7 @@ pub fn blob_name<'n>(net: &'n Net<'_>, source: &'n Source) -> &'n str {
 /// Every name that a layer or a blob has, so that made-up ones can keep clear of them.
 pub fn names(net: &Net<'_>) -> BTreeSet<String> {
     let of_layers = net.layers.iter().flat_map(|layer| layer.tops.iter().chain([&layer.name]));
-    of_layers.chain(net.inputs.iter().map(|(name, _)| name)).cloned().collect()
+    of_layers.chain(net.inputs.iter().map(|given| &given.name)).cloned().collect()
 }
 
 #[cfg(test)]

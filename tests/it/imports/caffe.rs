@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use oneiric::base::tensor::{Shape, nchw_from_nhwc, nhwc_from_nchw};
 use oneiric::formats::caffe::{self, Sources};
@@ -180,4 +181,203 @@ fn a_mean_image_becomes_a_mean_for_each_channel() {
     let found = imported.preprocess.mean.unwrap();
     assert!(matches!(*found, [mean] if (mean - 33.3).abs() < 0.1), "{found:?}");
     assert!(imported.notes.iter().any(|note| note.contains("averaged")), "{:?}", imported.notes);
+}
+
+/// The bytes of a small net that `tests/refs/caffe_nets.py` wrote.
+fn small(name: &str) -> Vec<u8> {
+    read_bytes(&support::data_path(&format!("caffe/{name}")))
+}
+
+fn small_text(name: &str) -> String {
+    read_text(&support::data_path(&format!("caffe/{name}")))
+}
+
+fn read(prototxt: Option<&str>, caffemodel: Option<&[u8]>) -> Result<Imported, ImportError> {
+    let sources = Sources { prototxt, caffemodel, ..Sources::default() };
+    caffe::read(&sources, &LoadOptions::default())
+}
+
+fn check(imported: Imported, reference: &str) {
+    support::check(&graph(imported), &support::data_path(&format!("caffe/{reference}.safetensors")));
+}
+
+#[test]
+fn small_nets_of_every_spelling_compute_what_caffe_does() {
+    for (name, prototxt) in [("alex", "alex"), ("goog", "goog_train_val"), ("res", "res"), ("old", "old")] {
+        let (text, bytes) = (small_text(&format!("{prototxt}.prototxt")), small(&format!("{name}.caffemodel")));
+        assert!(caffe::looks_like_prototxt(&text) && caffe::looks_like_caffemodel(&bytes), "{name}");
+        check(read(Some(&text), Some(&bytes)).unwrap_or_else(|error| panic!("{name}: {error}")), name);
+    }
+}
+
+#[test]
+fn a_caffemodel_has_its_description_in_it() {
+    for name in ["alex", "goog"] {
+        check(read(None, Some(&small(&format!("{name}.caffemodel")))).unwrap(), name);
+    }
+    // These two do not tell what feeds them: how many channels, the weights tell; but not how large pictures are.
+    for (name, size_px) in [("res", [10, 9]), ("old", [19, 20])] {
+        let bytes = small(&format!("{name}.caffemodel"));
+        let sources = Sources { caffemodel: Some(&bytes), ..Sources::default() };
+        let options = LoadOptions { size_px: Some(size_px), ..LoadOptions::default() };
+        check(caffe::read(&sources, &options).unwrap(), name);
+    }
+}
+
+#[test]
+fn weights_of_hdf5_are_those_of_the_caffemodel() {
+    let (text, bytes) = (small_text("alex.prototxt"), small("alex.caffemodel.h5"));
+    let sources = Sources { prototxt: Some(&text), h5: Some(&bytes), ..Sources::default() };
+    check(caffe::read(&sources, &LoadOptions::default()).unwrap(), "alex");
+    let alone = Sources { h5: Some(&bytes), ..Sources::default() };
+    let Err(error) = caffe::read(&alone, &LoadOptions::default()) else { panic!("weights alone are no net") };
+    assert!(matches!(error, ImportError::Needs(_)) && error.to_string().contains("prototxt"), "{error}");
+}
+
+#[test]
+fn a_net_of_training_tells_how_pictures_are_prepared_and_loses_its_heads() {
+    let bytes = small("goog.caffemodel");
+    for prototxt in [Some(small_text("goog_train_val.prototxt")), None] {
+        let imported = read(prototxt.as_deref(), Some(&bytes)).unwrap();
+        assert_eq!(imported.preprocess.mean, Some(vec![104.0, 117.0, 123.0]));
+        assert_eq!((imported.preprocess.scale, imported.preprocess.order), (Some(vec![0.5]), None));
+        assert_eq!(imported.notes, ["Outputs that serve training only are left out: aux/loss."]);
+        let names: Vec<&str> = imported.net.nodes().iter().map(|node| node.name.as_str()).collect();
+        assert_eq!((names[0], names[names.len() - 1], names.contains(&"aux/fc")), ("data", "loss", false));
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_named() {
+    let (text, bytes) = (small_text("alex.prototxt"), small("alex.caffemodel"));
+    let cases = [
+        ("type: \"LRN\"", "type: \"Strange\"", "layer `norm1`: its type Strange is not supported"),
+        ("name: \"conv2\"", "name: \"conv9\"", "layer `conv9`: its weight (blob 0) is missing from the weights"),
+        ("num_output: 7", "num_output: 8", "layer `fc3`: its weight (blob 0) should be 120×8, but is 120×7"),
+        ("transpose: true", "transpose: false", "layer `fc3`: its weight (blob 0) should be 7×120, but is 120×7"),
+        ("local_size: 3", "local_size: 4", "layer `norm1`: its local size 4 is not an odd number"),
+        ("pool: AVE", "pool: STOCHASTIC", "layer `pool2`: its pooling method `STOCHASTIC` is not supported"),
+        ("dilation: 2", "rotation: 2", "layer `conv2`: the field `rotation` of its convolution_param is unknown"),
+        ("bottom: \"norm1\"", "bottom: \"norm7\"", "layer `pool1`: takes the blob `norm7`"),
+        ("kernel_w: 2", "", "layer `pool2`: has one of `kernel_h` and `kernel_w` without the other"),
+        ("group: 2", "group: 4", "layer `conv2`: its 4 groups do not divide 6 input and 8 output channels"),
+        ("dropout_ratio: 0.25", "dropout_ratio: x", "layer `drop3`: `dropout_ratio` is `x`, not a finite number"),
+    ];
+    let mut wrong = Vec::new();
+    for (from, to, expected) in cases {
+        assert!(text.contains(from), "{from}");
+        match read(Some(&text.replacen(from, to, 1)), Some(&bytes)) {
+            Err(error) if error.to_string().contains(expected) => {}
+            Err(error) => wrong.push(format!("{error} should say: {expected}")),
+            Ok(_) => wrong.push(format!("is read: {expected}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_is_missing_is_asked_for() {
+    let needs = |prototxt: Option<&str>, caffemodel: Option<&[u8]>| match read(prototxt, caffemodel) {
+        Err(ImportError::Needs(what)) => what,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it is read"),
+    };
+    let text = small_text("alex.prototxt");
+    assert_eq!(needs(Some(&text), None), "the weights are missing: put Alex.caffemodel beside it or give it too");
+    assert!(needs(None, None).contains("description is missing"));
+    // A net that takes pictures of any size, without a word about it.
+    let text = r#"layer { name: "d" type: "Data" top: "data" transform_param { mean_value: [1, 2, 3] } }
+                  layer { name: "r" type: "ReLU" bottom: "data" top: "r" }"#;
+    assert!(needs(Some(text), Some(&small("alex.caffemodel"))).contains("--size"));
+    let text = r#"input: "data" layer { name: "r" type: "ReLU" bottom: "data" top: "r" }"#;
+    assert!(needs(Some(text), Some(&small("alex.caffemodel"))).contains("channels"));
+    // The state of a solver: iterations, the name of a net, and histories.
+    let mut state = b"\x08\x88\x27\x12\x03net".to_vec();
+    state.extend(b"\x1a\x0e\x08\x01\x10\x01\x18\x01\x20\x01\x2a\x04\0\0\x80\x3f");
+    assert!(caffe::looks_like_solverstate(&state) && !caffe::looks_like_caffemodel(&state));
+    let Err(error) = read(Some(&small_text("alex.prototxt")), Some(&state)) else { panic!("it is read") };
+    assert!(error.to_string().contains("state of a solver"), "{error}");
+}
+
+/// Reads bytes that may be anything: whatever comes of it, it must come at once.
+fn survives(prototxt: Option<&str>, caffemodel: &[u8]) {
+    let sources = Sources { prototxt, caffemodel: Some(caffemodel), ..Sources::default() };
+    let options = LoadOptions { size_px: Some([21, 21]), ..LoadOptions::default() };
+    if let Ok(imported) = caffe::read(&sources, &options) {
+        let preprocess = Preprocess { order: ChannelOrder::Bgr, mean: vec![0.0; 3], scale: vec![1.0; 3] };
+        drop(imported.net.finish(&imported.name, preprocess, Vec::new()));
+    }
+    caffe::looks_like_caffemodel(caffemodel);
+    caffe::looks_like_mean(caffemodel);
+}
+
+#[test]
+fn damaged_files_are_errors() {
+    let start = Instant::now();
+    for name in ["alex", "goog", "old"] {
+        let bytes = small(&format!("{name}.caffemodel"));
+        for len in (0..bytes.len()).step_by(7).chain(0..200) {
+            survives(None, &bytes[..len]);
+        }
+        for at in (0..400).chain((400..bytes.len()).step_by(13)) {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= flip;
+                survives(None, &damaged);
+            }
+        }
+    }
+    let (text, bytes) = (small_text("res.prototxt"), small("res.caffemodel"));
+    for at in (0..text.len()).step_by(3) {
+        survives(Some(&text[..at]), &bytes);
+        let mut damaged = text.clone().into_bytes();
+        damaged[at] = b"{}9-\""[at % 5];
+        survives(Some(&String::from_utf8_lossy(&damaged)), &bytes);
+    }
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
+#[test]
+fn lengths_that_lie_are_errors_at_once() {
+    let start = Instant::now();
+    let text = small_text("alex.prototxt");
+    let cases = [
+        ("num_output: 6", "num_output: 18446744073709551615"),
+        ("kernel_w: 3", "kernel_w: 4294967295"),
+        ("stride: 2", "stride: 0"),
+        ("pad_h: 1", "pad_h: 9223372036854775807"),
+        ("dim: 35", "dim: 4000000000"),
+        ("group: 2", "group: 0"),
+        ("local_size: 3", "local_size: 18446744073709551615"),
+        ("num_output: 7", "num_output: 1000000000000"),
+    ];
+    for (from, to) in cases {
+        assert!(text.contains(from), "{from}");
+        let text = text.replacen(from, to, 1);
+        let imported = read(Some(&text), Some(&small("alex.caffemodel")));
+        assert!(imported.is_err(), "{to}");
+    }
+    // A net of many layers that all take the same blob, and one of many layers of one name.
+    let many: String =
+        (0..20_000).map(|i| format!("layer{{name:'r{}' type:'ReLU' bottom:'x' top:'x'}}", i % 2)).collect();
+    let net = format!("input:'x' input_shape{{dim:1 dim:3 dim:4 dim:4}} {many}");
+    read(Some(&net), Some(&small("alex.caffemodel"))).unwrap();
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+}
+
+#[test]
+fn damaged_hdf5_files_are_errors() {
+    let (text, bytes) = (small_text("alex.prototxt"), small("alex.caffemodel.h5"));
+    let read = |bytes: &[u8]| {
+        let sources = Sources { prototxt: Some(&text), h5: Some(bytes), ..Sources::default() };
+        drop(caffe::read(&sources, &LoadOptions::default()));
+    };
+    for len in (0..bytes.len()).step_by(29) {
+        read(&bytes[..len]);
+    }
+    for at in (0..bytes.len()).step_by(5) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0xff;
+        read(&damaged);
+    }
 }

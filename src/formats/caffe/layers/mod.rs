@@ -83,6 +83,9 @@ pub struct Cx<'c, 'a> {
     pub notes: &'c mut Vec<String>,
 }
 
+/// A parameter of a node: what it is to the node, its shape and its numbers.
+type Array = (&'static str, Vec<usize>, Arc<[f32]>);
+
 pub type Converted = Result<Vec<NodeId>, Refusal>;
 
 type Convert = fn(&mut Cx<'_, '_>) -> Converted;
@@ -160,7 +163,7 @@ impl Cx<'_, '_> {
     }
 
     /// Adds the node that bears the layer's name.
-    fn add(&mut self, op: Op, inputs: &[NodeId], params: &[(&str, Vec<usize>, Arc<[f32]>)]) -> Result<NodeId, Refusal> {
+    fn add(&mut self, op: Op, inputs: &[NodeId], params: &[Array]) -> Result<NodeId, Refusal> {
         let name = self.names.own(self.layer.title());
         self.add_named(&name, op, inputs, params)
     }
@@ -170,13 +173,7 @@ impl Cx<'_, '_> {
         self.add_named(&name, op, inputs, &[])
     }
 
-    fn add_named(
-        &mut self,
-        name: &str,
-        op: Op,
-        inputs: &[NodeId],
-        params: &[(&str, Vec<usize>, Arc<[f32]>)],
-    ) -> Result<NodeId, Refusal> {
+    fn add_named(&mut self, name: &str, op: Op, inputs: &[NodeId], params: &[Array]) -> Result<NodeId, Refusal> {
         let input_shapes: Option<Vec<_>> = inputs.iter().map(|&input| self.net.shape(input)).collect();
         let Some(input_shapes) = input_shapes else {
             return Err(Refusal::Shape("the size of its input cannot be told".into()));

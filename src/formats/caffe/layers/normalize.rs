@@ -19,7 +19,7 @@ use crate::nn::ops::softmax::Softmax;
 pub fn lrn(cx: &mut Cx<'_, '_>) -> Converted {
     let params = cx.layer.params("lrn_param", schema::LRN)?;
     let size: usize = params.integer("local_size")?.unwrap_or(5);
-    if size % 2 == 0 || size > 1 << 16 {
+    if size.is_multiple_of(2) || size > 1 << 16 {
         return Err(format!("its local size {size} is not an odd number of that many neighbours").into());
     }
     let alpha = f64::from(params.float_or("alpha", 1.0)?);

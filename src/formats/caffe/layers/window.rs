@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Converted, Cx, Refusal};
+use super::{Array, Converted, Cx, Refusal};
 use crate::formats::caffe::message::Message;
 use crate::formats::caffe::schema;
 use crate::nn::ops::Op;
@@ -78,12 +78,7 @@ impl Filters {
     }
 
     /// `weight` and perhaps `bias`; the weight's first axes are `rows` and `columns`.
-    fn params(
-        &self,
-        cx: &Cx<'_, '_>,
-        rows: usize,
-        columns: usize,
-    ) -> Result<Vec<(&'static str, Vec<usize>, Arc<[f32]>)>, Refusal> {
+    fn params(&self, cx: &Cx<'_, '_>, rows: usize, columns: usize) -> Result<Vec<Array>, Refusal> {
         let [height, width] = self.window.kernel;
         let shape = vec![rows, columns, height, width];
         let mut params = vec![("weight", shape.clone(), cx.blob(0, "weight", &shape)?)];
@@ -122,7 +117,7 @@ pub fn inner_product(cx: &mut Cx<'_, '_>) -> Converted {
     let shape = if has_columns_first { [inputs, outputs] } else { [outputs, inputs] };
     // How many inputs there are, is a matter of the picture's size.
     let weight = match cx.blob(0, "weight", &shape) {
-        Err(Refusal::Other(reason)) if cx.blobs.first().is_some() => return Err(Refusal::Shape(reason)),
+        Err(Refusal::Other(reason)) if !cx.blobs.is_empty() => return Err(Refusal::Shape(reason)),
         weight => weight?,
     };
     let weight = if has_columns_first { transposed(&weight, outputs) } else { weight };

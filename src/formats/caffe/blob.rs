@@ -98,15 +98,17 @@ impl Blob {
         let count = parts.count()?;
         let shape = parts.shape()?;
         Self::expect_count(&shape, count)?;
-        let data = if parts.doubles.is_empty() {
-            parts.singles.iter().flat_map(|run| run.as_chunks().0).map(|bits| f32::from_le_bytes(*bits)).collect()
-        } else {
-            parts
-                .doubles
-                .iter()
-                .flat_map(|run| run.as_chunks().0)
-                .map(|bits| f64::from_le_bytes(*bits) as f32)
-                .collect()
+        let single = |bits: &[u8; 4]| f32::from_le_bytes(*bits);
+        let data = match *parts.singles {
+            // The usual case, which needs no second copy.
+            [run] if parts.doubles.is_empty() => run.as_chunks().0.iter().map(single).collect(),
+            _ if parts.doubles.is_empty() => {
+                parts.singles.iter().flat_map(|run| run.as_chunks().0).map(single).collect()
+            }
+            _ => {
+                let doubles = parts.doubles.iter().flat_map(|run| run.as_chunks().0);
+                doubles.map(|bits| f64::from_le_bytes(*bits) as f32).collect()
+            }
         };
         Ok(Self { shape, data })
     }

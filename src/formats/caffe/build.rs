@@ -6,7 +6,7 @@ use super::input::Described;
 use super::layers::{self, Cx, Names, Refusal};
 use super::net::Net;
 use super::weights::Weights;
-use super::wiring::{Source, Wiring, names};
+use super::wiring::{Source, Wiring, blob_name, names};
 use crate::formats::ImportError;
 use crate::nn::graph::{GraphBuilder, NodeId};
 use crate::nn::ops::Op;
@@ -62,13 +62,17 @@ impl Plan<'_, '_> {
     fn search(&self, channels: usize, likely: Option<[usize; 2]>) -> Result<Built, ImportError> {
         const COMMON: [usize; 15] = [224, 227, 28, 32, 64, 96, 112, 128, 160, 192, 256, 299, 331, 384, 448];
         const LARGEST: usize = 512;
+        /// Of a net of more layers only the common sizes are tried.
+        const MAX_LAYERS: usize = 1 << 10;
         if let Some(size) = likely
             && let Ok(built) = self.try_build(channels, size)
         {
             return Ok(assumed(built, size, "the mean image has them"));
         }
         let mut first_error = None;
-        for sides in [&COMMON[..], &(1..=LARGEST).collect::<Vec<_>>()] {
+        let others: Vec<usize> =
+            if self.wiring.order.len() <= MAX_LAYERS { (1..=LARGEST).collect() } else { Vec::new() };
+        for sides in [&COMMON[..], &others] {
             let mut fitting: Option<(usize, Built)> = None;
             for &side in sides {
                 match (self.try_build(channels, [side; 2]), &fitting) {
@@ -106,7 +110,7 @@ impl Plan<'_, '_> {
             for source in takes {
                 match nodes.get(source) {
                     Some(&node) => inputs.push(node),
-                    None => return Err(Failure::Other(located("takes a blob that no layer before it gives".into()))),
+                    None => return Err(Failure::Other(located(self.not_given(source)))),
                 }
             }
             let blobs = self.weights.of(&layer.name).map_err(|reason| Failure::Other(located(reason)))?;
@@ -121,6 +125,18 @@ impl Plan<'_, '_> {
         }
         end_with(&mut net, &mut names, output);
         Ok(Built { net, notes })
+    }
+
+    /// Why a blob that a layer takes is not there.
+    fn not_given(&self, source: &Source) -> String {
+        let giver = match source {
+            Source::Top { layer, .. } => self.net.layers.get(*layer),
+            Source::Given(_) | Source::Nowhere(_) => None,
+        };
+        let name = ImportError::brief(blob_name(self.net, source));
+        let kind =
+            giver.map_or(String::new(), |giver| format!(" of a layer of type {}", ImportError::brief(&giver.kind)));
+        format!("takes the blob `{name}`{kind}, which is not supported as an input")
     }
 
     /// Adds to an error about missing weights which layers have some, where none of the net's layers has.

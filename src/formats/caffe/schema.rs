@@ -35,13 +35,24 @@ const fn field(number: u64, name: &'static str, kind: Kind) -> Field {
 
 /// Reads a binary message. Fields that the schema lacks are skipped; the first is remembered.
 pub fn decode<'a>(bytes: &'a [u8], schema: &'static [Field]) -> Result<Message<'a>, ImportError> {
-    decode_within(bytes, schema, &mut 0)
+    decode_within(bytes, schema, &mut Budget(MAX_FIELDS))
+}
+
+/// How many more fields are read.
+struct Budget(usize);
+
+impl Budget {
+    fn spend(&mut self) -> Result<(), ImportError> {
+        let too_many = || ImportError::TooLarge(format!("the caffemodel has more than {MAX_FIELDS} fields"));
+        self.0 = self.0.checked_sub(1).ok_or_else(too_many)?;
+        Ok(())
+    }
 }
 
 fn decode_within<'a>(
     bytes: &'a [u8],
     schema: &'static [Field],
-    fields: &mut usize,
+    fields: &mut Budget,
 ) -> Result<Message<'a>, ImportError> {
     let mut message = Message::default();
     for field in Fields::new(bytes) {
@@ -51,12 +62,9 @@ fn decode_within<'a>(
             continue;
         };
         let mut push = |value| {
-            *fields += 1;
+            fields.spend()?;
             message.push(field.name, value);
-            if *fields > MAX_FIELDS {
-                return Err(ImportError::TooLarge(format!("the caffemodel has more than {MAX_FIELDS} fields")));
-            }
-            Ok(())
+            Ok::<_, ImportError>(())
         };
         match (&field.kind, wire) {
             (Ignored, _) => {}
@@ -77,6 +85,7 @@ fn decode_within<'a>(
             }
             (Nested(schema), Wire::Bytes(nested)) => {
                 let nested = decode_within(nested, schema, fields)?;
+                fields.spend()?;
                 message.push(field.name, Value::Message(nested));
             }
             _ => return Err(ImportError::field(field.name, "it has not the type that Caffe gives it")),

@@ -81,9 +81,9 @@ fn hdf5_blobs(file: &hdf5_pure::File, file_bytes: u64, layer: &str) -> Result<Ve
             format!("its blob {i} cannot be read: {}", ImportError::brief(&error.to_string()))
         };
         let shape = dataset.shape().map_err(|error| wrong(&error))?;
-        // Deflate makes at most 1032 bytes of one.
-        const MAX_RATIO: u64 = 1032;
-        let limit = file_bytes.saturating_mul(MAX_RATIO).min(crate::formats::MAX_FILE_BYTES) / size_of::<f32>() as u64;
+        // Deflate, of chunks, makes at most 1032 bytes of one.
+        let ratio = if dataset.is_chunked() { 1032 } else { 1 };
+        let limit = file_bytes.saturating_mul(ratio).min(crate::formats::MAX_FILE_BYTES) / size_of::<f32>() as u64;
         let count = shape.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim));
         if count.is_none_or(|count| count > limit) {
             return Err(wrong(&"it claims more numbers than the file can hold"));

@@ -112,7 +112,7 @@ pub fn reshape(cx: &mut Cx<'_, '_>) -> Converted {
     for dim in shape {
         let place = wanted.len();
         wanted.push(match dim {
-            0 if place == first || place < dims.len() => Wanted::Same,
+            0 if place < dims.len() => Wanted::Same,
             -1 => Wanted::Rest,
             dim => Wanted::Of(usize::try_from(dim).map_err(|_| Refusal::Other(format!("has a dimension of {dim}")))?),
         });

@@ -19,6 +19,7 @@ pub use sniff::{looks_like_caffemodel, looks_like_mean, looks_like_prototxt, loo
 use self::blob::MeanImage;
 use self::build::Plan;
 use self::input::Described;
+use self::message::Message;
 use self::net::Net;
 use self::weights::Weights;
 use self::wiring::Wiring;
@@ -44,6 +45,9 @@ pub fn read(sources: &Sources<'_>, options: &LoadOptions) -> Result<Imported, Im
         ));
     }
     let text = sources.prototxt.map(text::parse).transpose()?;
+    if let Some(text) = &text {
+        refuse_solver(text)?;
+    }
     let binary = sources.caffemodel.map(|bytes| schema::decode(bytes, schema::NET)).transpose()?;
     let trained = binary.as_ref().map(Net::new).transpose()?;
     let mut described = text.as_ref().map(Net::new).transpose()?;
@@ -76,6 +80,16 @@ pub fn read(sources: &Sources<'_>, options: &LoadOptions) -> Result<Imported, Im
     };
     let nets: Vec<&Net<'_>> = described.iter().chain(&trained).collect();
     import(net, &nets, &weights, sources.mean, options)
+}
+
+/// The description of a training run names the net's in one of its fields.
+fn refuse_solver(text: &Message<'_>) -> Result<(), ImportError> {
+    let net = text.text("net").or(text.text("train_net"));
+    if text.has("layer") || text.has("layers") || (net.is_none() && !text.has("base_lr")) {
+        return Ok(());
+    }
+    let net = net.map_or("the net's own".to_string(), |net| format!("`{}`", ImportError::brief(net)));
+    Err(ImportError::Unsupported(format!("the prototxt describes a training run, not a net: give {net} instead")))
 }
 
 /// Whether some layer of weights tells how it works: some tools write caffemodels without that.

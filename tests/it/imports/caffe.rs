@@ -291,6 +291,10 @@ fn what_is_missing_is_asked_for() {
     assert!(needs(Some(text), Some(&small("alex.caffemodel"))).contains("--size"));
     let text = r#"input: "data" layer { name: "r" type: "ReLU" bottom: "data" top: "r" }"#;
     assert!(needs(Some(text), Some(&small("alex.caffemodel"))).contains("channels"));
+    let Err(error) = read(Some("net: 'train_val.prototxt' base_lr: 0.1"), Some(&small("alex.caffemodel"))) else {
+        panic!("a training run is read")
+    };
+    assert!(error.to_string().ends_with("give `train_val.prototxt` instead"), "{error}");
     // The state of a solver: iterations, the name of a net, and histories.
     let mut state = b"\x08\x88\x27\x12\x03net".to_vec();
     state.extend(b"\x1a\x0e\x08\x01\x10\x01\x18\x01\x20\x01\x2a\x04\0\0\x80\x3f");
@@ -380,4 +384,21 @@ fn damaged_hdf5_files_are_errors() {
         damaged[at] ^= 0xff;
         read(&damaged);
     }
+}
+
+#[test]
+fn a_mean_image_must_have_as_many_channels() {
+    let bytes = small("goog.caffemodel");
+    let read = |mean: &[u8]| {
+        let sources = Sources { caffemodel: Some(&bytes), mean: Some(mean), ..Sources::default() };
+        caffe::read(&sources, &LoadOptions::default())
+    };
+    // Legacy dimensions, then packed numbers.
+    let one = b"\x08\x01\x10\x01\x18\x01\x20\x02\x2a\x08\0\0\x80\x3f\0\0\x40\x40";
+    let two = b"\x08\x01\x10\x02\x18\x01\x20\x01\x2a\x08\0\0\x80\x3f\0\0\x40\x40";
+    assert_eq!(read(one).unwrap().preprocess.mean, Some(vec![2.0]));
+    let Err(error) = read(two) else { panic!("two means are taken for three channels") };
+    assert!(error.to_string().contains("2 means for 3 channels"), "{error}");
+    let Err(error) = read(b"\x08\x01") else { panic!("nothing is taken for a mean image") };
+    assert!(error.to_string().contains("`mean`"), "{error}");
 }

@@ -276,7 +276,7 @@ mod tests {
                 Some([2, 3]),
             ),
             (
-                r#"layer { type: "ImageData" top: "x" image_data_param { new_height: 7 new_width: 8 is_color: false } }"#,
+                r#"layer { type: "ImageData" top: "x" image_data_param { new_height: 7 new_width: 8 is_color: 0 } }"#,
                 Some(1),
                 Some([7, 8]),
             ),

@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::nn::graph::Graph;
 
 pub mod architectures;
+pub mod convnetjs;
 mod error;
 mod imported;
 pub mod matconvnet;

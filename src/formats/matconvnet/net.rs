@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::formats::ImportError;
 use crate::nn::graph::{GraphBuilder, NodeId};
 use crate::nn::ops::Op;
 
@@ -19,13 +20,18 @@ pub(super) struct Net {
     pub notes: Vec<String>,
     /// Names in use, with the number that the next of that name gets.
     taken: HashMap<String, usize>,
+    /// How many more values layers may have that the file does not spell out.
+    spare_values: usize,
 }
+
+/// A quarter of a gigabyte: more than any net needs, and few enough for any machine.
+const MOST_SPARE_VALUES: usize = 1 << 26;
 
 impl Net {
     pub fn new(input: &str, channels: usize, size: [usize; 2]) -> Self {
         let input = printable(input);
         let graph = GraphBuilder::new(&input, channels, size);
-        Self { graph, notes: Vec::new(), taken: HashMap::from([(input, 2)]) }
+        Self { graph, notes: Vec::new(), taken: HashMap::from([(input, 2)]), spare_values: MOST_SPARE_VALUES }
     }
 
     /// The name that the next node gets: the wish, made printable, with a number if it is taken.
@@ -48,6 +54,15 @@ impl Net {
         let id = self.graph.add(&name, op, &ids, params);
         self.taken.insert(name, 2);
         Maps { id, channels: inputs.first().map_or(0, |maps| maps.channels) }
+    }
+
+    /// The same value many times over, which the file need not have room for.
+    pub fn filled(&mut self, layer: &str, value: f32, count: usize) -> Result<Vec<f32>, ImportError> {
+        let left = self.spare_values.checked_sub(count);
+        self.spare_values = left.ok_or_else(|| {
+            ImportError::layer(layer, "makes the net too large: it has far more channels than the file has numbers")
+        })?;
+        Ok(vec![value; count])
     }
 
     /// Adds a parameter of a layer; returns its name.

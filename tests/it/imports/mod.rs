@@ -1,4 +1,5 @@
 //! Nets of foreign formats: whole files against the outputs and input gradients of the framework that made them.
 
+mod convnetjs;
 mod matconvnet;
 mod support;

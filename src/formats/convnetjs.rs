@@ -219,7 +219,7 @@ impl Layer<'_> {
         if filters.len() != count {
             return Err(self.wrong(format!("has {} filters where {count} are stated", filters.len())));
         }
-        let pixels = height.checked_mul(width).unwrap_or(usize::MAX);
+        let pixels = height.saturating_mul(width);
         let len = pixels.checked_mul(depth).ok_or_else(|| self.wrong("has filters of an impossible size"))?;
         let mut all = Vec::new();
         for filter in filters {

@@ -1,7 +1,5 @@
 //! What a MatConvNet layer computes, and the nodes that compute it.
 
-use std::sync::Arc;
-
 use super::net::{Maps, Net};
 use crate::formats::ImportError;
 use crate::nn::ops::activation::Activation;
@@ -168,7 +166,7 @@ impl Block {
             }
             Self::GlobalPool(Pooling::Max) => Op::GlobalPool(GlobalPool { kind: GlobalPoolKind::Max }),
             Self::GlobalPool(Pooling::Average) => Op::GlobalPool(GlobalPool { kind: GlobalPoolKind::Average }),
-            Self::Relu { leak } if leak == 0.0 => Op::Activation(Activation::Relu),
+            Self::Relu { leak: 0.0 } => Op::Activation(Activation::Relu),
             Self::Relu { leak } => Op::Activation(Activation::LeakyRelu { slope: leak }),
             Self::Sigmoid => Op::Activation(Activation::Sigmoid),
             Self::Tanh => Op::Activation(Activation::Tanh),
@@ -228,8 +226,10 @@ fn conv(
     dilation: [usize; 2],
 ) -> Result<Maps, ImportError> {
     // Without filters, `vl_nnconv` still pads, strides and adds the bias.
-    let filters =
-        filters.unwrap_or_else(|| Filters { dims: [1, 1, 1, input.channels], data: vec![1.0; input.channels] });
+    let filters = match filters {
+        Some(filters) => filters,
+        None => Filters { dims: [1, 1, 1, input.channels], data: net.filled(name, 1.0, input.channels)? },
+    };
     let [height, width, depth, channels] = filters.dims;
     if depth == 0 || !input.channels.is_multiple_of(depth) {
         let reason = format!("filters of depth {depth} do not fit an input of {} channels", input.channels);
@@ -301,13 +301,12 @@ fn reversal(net: &mut Net, name: &str, channels: usize) -> Result<String, Import
         );
         return Err(ImportError::layer(name, reason));
     }
-    let mut weight = vec![0.0; channels * channels];
-    weight
-        .iter_mut()
-        .skip(channels.saturating_sub(1))
-        .step_by(channels.saturating_sub(1).max(1))
-        .take(channels)
-        .for_each(|w| *w = 1.0);
+    let mut weight = net.filled(name, 0.0, channels.saturating_mul(channels))?;
+    for (row, weights) in weight.chunks_exact_mut(channels.max(1)).enumerate() {
+        if let Some(weight) = weights.iter_mut().rev().nth(row) {
+            *weight = 1.0;
+        }
+    }
     Ok(net.param(name, "reversal", &[channels, channels, 1, 1], weight))
 }
 
@@ -335,9 +334,9 @@ fn batch_norm(net: &mut Net, name: &str, input: Maps, moments: Moments) -> Resul
 }
 
 /// One value stands for all channels.
-fn spread(name: &str, what: &str, values: Vec<f32>, channels: usize) -> Result<Vec<f32>, ImportError> {
+fn spread(net: &mut Net, name: &str, what: &str, values: Vec<f32>, channels: usize) -> Result<Vec<f32>, ImportError> {
     match *values.as_slice() {
-        [value] => Ok(vec![value; channels]),
+        [value] => net.filled(name, value, channels),
         _ if values.len() == channels => Ok(values),
         _ => Err(ImportError::layer(name, format!("has {} {what} for {channels} channels", values.len()))),
     }
@@ -356,10 +355,10 @@ fn scale(
         None if bias.is_empty() => return Ok(net.node(name, Op::Elementwise(Elementwise::Mul), inputs, &[])),
         None => (net.node(&format!("{name}/product"), Op::Elementwise(Elementwise::Mul), inputs, &[]), vec![1.0]),
     };
-    let factor = spread(name, "factors", factor, input.channels)?;
+    let factor = spread(net, name, "factors", factor, input.channels)?;
     let factor = net.param(name, "factor", &[input.channels], factor);
     let mut params = vec![factor.as_str()];
-    let bias = if bias.is_empty() { Vec::new() } else { spread(name, "biases", bias, input.channels)? };
+    let bias = if bias.is_empty() { Vec::new() } else { spread(net, name, "biases", bias, input.channels)? };
     let bias = add_bias(net, name, bias, input.channels)?;
     params.extend(bias.as_deref());
     maps = net.node(name, Op::Scale(Scale {}), &[maps], &params);
@@ -390,7 +389,8 @@ fn constant(net: &mut Net, name: &str, input: Maps, values: Vec<f32>) -> Result<
     }
     let op = Op::GlobalPool(GlobalPool { kind: GlobalPoolKind::Average });
     let pixel = net.node(&format!("{name}/pixel"), op, &[input], &[]);
-    let factor = net.param(name, "factor", &[channels], Arc::from(vec![0.0; channels]));
+    let zeros = net.filled(name, 0.0, channels)?;
+    let factor = net.param(name, "factor", &[channels], zeros);
     let bias = net.param(name, "bias", &[channels], values);
     Ok(net.node(name, Op::Scale(Scale {}), &[pixel], &[&factor, &bias]))
 }

@@ -209,7 +209,7 @@ def old_simple(folder):
         "normalization": {"imageSize": [18.0, 13.0, 3.0], "averageImage": average, "border": [0.0, 0.0], "keepAspect": 1.0},
     }
     save_net(folder / "old_simple.mat", net, False)
-    save_reference(folder / "old_simple.safetensors", x, blobs, ["conv1", "norm1", "pool1", "conv2", "pool2", "fc6", "prob"])
+    save_reference(folder / "old_simple.safetensors", x, blobs, ["norm1", "pool2", "prob"])
 
 
 def checkpoint(folder):
@@ -238,7 +238,7 @@ def checkpoint(folder):
     }
     info = {"train": {"objective": [0.5, 0.25]}, "val": {"objective": [0.6, 0.3]}}
     save_net(folder / "checkpoint.mat", {"info": info, "net": net}, True)
-    chosen = ["layer1", "layer2", "layer4", "layer5", "layer6", "layer7", "layer8", "layer10", "softmax"]
+    chosen = ["layer2", "layer5", "layer8", "softmax"]
     save_reference(folder / "checkpoint.safetensors", x, blobs, chosen)
 
 
@@ -353,12 +353,35 @@ def dag(folder):
         "meta": {"normalization": {"imageSize": [8.0, 8.0, 3.0], "averageImage": np.float32([[[123.0, 117.0, 104.0]]])},
                  "inputSize": cell("data", [8.0, 8.0, 3.0, 32.0])},
     }
-    chosen = ["conv1_relu", "mixed", "res_bn", "res_scale", "sum", "axpy", "lrn", "up", "fc", "softmax"]
+    chosen = ["mixed", "res_scale", "axpy", "lrn", "up", "softmax"]
     save_net(folder / "dag.mat", net, True)
     save_reference(folder / "dag.safetensors", x, v, chosen)
 
 
+def branches(folder):
+    """A DagNN of few layers, for matconvnet_hdf5.py."""
+    f, b = {"a": filters(3, 2, 3, 4), "b": filters(1, 1, 3, 2)}, {"a": single(4, 1), "b": single(2, 1)}
+    layers = [
+        {"name": name, "type": "dagnn.Conv", "inputs": cell("data"), "outputs": cell(f"{name}x"), "params": cell(f"{name}f", f"{name}b"),
+         "block": {"pad": pad, "stride": 1.0, "hasBias": 1.0}} for name, pad in (("a", [1.0, 1.0, 1.0, 0.0]), ("b", 0.0))
+    ] + [
+        {"name": "join", "type": "dagnn.Concat", "inputs": cell("ax", "bx"), "outputs": "joined", "params": cell(), "block": {"dim": 3.0}},
+        {"name": "pool", "type": "dagnn.Pooling", "inputs": cell("joined"), "outputs": cell("pooled"), "params": cell(),
+         "block": {"method": "avg", "poolSize": [4.0, 5.0]}},
+        {"name": "loss", "type": "dagnn.Loss", "inputs": cell("pooled", "label"), "outputs": cell("loss"), "params": cell(),
+         "block": {"loss": "softmaxlog"}},
+    ]
+    params = [{"name": f"{name}{kind}", "value": values[name]} for name in "ab" for kind, values in (("f", f), ("b", b))]
+    x = picture(1, 3, 4, 5)
+    v = {"a": conv(x, f["a"], b["a"], [1, 1, 1, 0]), "b": conv(x, f["b"], b["b"])}
+    v["join"] = torch.cat([v["a"], v["b"]], 1)
+    v["softmax"] = F.softmax(pool(v["join"], (4, 5), "avg"), 1)
+    net = {"layers": struct_array(layers), "params": struct_array(params), "meta": {"normalization": {"imageSize": [4.0, 5.0, 3.0]}}}
+    save_net(folder / "branches.mat", {"net": net, "state": {"epoch": 3.0}}, True)
+    save_reference(folder / "branches.safetensors", x, v, ["a", "join", "softmax"])
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
-    for make in (old_simple, checkpoint, distance, dag, published):
+    for make in (old_simple, checkpoint, distance, dag, branches, published):
         make(OUT)

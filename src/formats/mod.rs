@@ -14,6 +14,7 @@ mod error;
 mod imported;
 pub mod matconvnet;
 pub mod native;
+pub mod netfile;
 mod options;
 mod sniff;
 

@@ -190,10 +190,10 @@ fn whole(name: &str, number: f64) -> Result<usize, ImportError> {
 }
 
 /// MatConvNet's height-first planes as row-major ones: `[a, b, height, width]` from `height × width × b × a`.
-fn planes_by_rows(filters: &Filters) -> Vec<f32> {
+fn planes_by_rows(filters: Filters) -> Vec<f32> {
     let [height, width, ..] = filters.dims;
     if height == 1 || width == 1 {
-        return filters.data.clone();
+        return filters.data;
     }
     let mut rows = Vec::with_capacity(filters.data.len());
     for plane in filters.data.chunks_exact(height.saturating_mul(width)) {
@@ -235,7 +235,7 @@ fn conv(
         let reason = format!("filters of depth {depth} do not fit an input of {} channels", input.channels);
         return Err(ImportError::layer(name, reason));
     }
-    let weight = net.param(name, "weight", &[channels, depth, height, width], planes_by_rows(&filters));
+    let weight = net.param(name, "weight", &[channels, depth, height, width], planes_by_rows(filters));
     let bias = add_bias(net, name, bias, channels)?;
     let window = Window {
         kernel: [height, width],
@@ -264,7 +264,7 @@ fn conv_transpose(
         return Err(ImportError::layer(name, reason));
     }
     let channels = group_channels.saturating_mul(groups);
-    let weight = net.param(name, "weight", &[depth, group_channels, height, width], planes_by_rows(&filters));
+    let weight = net.param(name, "weight", &[depth, group_channels, height, width], planes_by_rows(filters));
     let bias = add_bias(net, name, bias, channels)?;
     let window = Window { kernel: [height, width], stride: upsample, ..Window::square(1, 1) }.padded(crop);
     let op = Op::ConvTranspose2d(ConvTranspose2d { window, groups, output_padding: [0; 2] });

@@ -243,9 +243,9 @@ fn choose_output(
     }
     // `dagnn.Loss` without a field `loss` is of the default kind.
     let puts_softmax = |head: &Layer<'_, '_>| {
-        head.kind == "dagnn.Loss"
-            && matches!(head.block.text("loss"), None | Some("softmaxlog"))
-            && head.inputs.first().is_some_and(|input| layer.outputs.contains(input))
+        let by_softmax = head.kind == "dagnn.SoftMaxLoss"
+            || head.kind == "dagnn.Loss" && matches!(head.block.text("loss"), None | Some("softmaxlog"));
+        by_softmax && head.inputs.first().is_some_and(|input| layer.outputs.contains(input))
     };
     Ok((place, layer.kind != "dagnn.SoftMax" && heads.iter().any(puts_softmax)))
 }

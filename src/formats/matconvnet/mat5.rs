@@ -266,3 +266,128 @@ pub(super) fn rows_of(text: String, rows: usize) -> Vec<String> {
     let row = |row: usize| -> String { chars.iter().skip(row).step_by(rows).collect() };
     (0..rows.min(chars.len())).map(|at| row(at).trim_end().to_string()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// Writes the parts of files in either byte order.
+    #[derive(Clone, Copy)]
+    struct Writer {
+        big_endian: bool,
+    }
+
+    impl Writer {
+        fn words(self, words: &[u32]) -> Vec<u8> {
+            words
+                .iter()
+                .flat_map(|word| if self.big_endian { word.to_be_bytes() } else { word.to_le_bytes() })
+                .collect()
+        }
+
+        fn element(self, kind: u32, bytes: &[u8]) -> Vec<u8> {
+            let mut element = match bytes.len() {
+                1..=4 => self.words(&[kind | (bytes.len() as u32) << 16]),
+                len => self.words(&[kind, len as u32]),
+            };
+            element.extend(bytes);
+            element.resize(element.len().next_multiple_of(8), 0);
+            element
+        }
+
+        fn array(self, class: u32, dims: &[u32], name: &str, content: &[Vec<u8>]) -> Vec<u8> {
+            let head = [
+                self.element(MI_UINT32, &self.words(&[class, 0])),
+                self.element(MI_INT32, &self.words(dims)),
+                self.element(MI_INT8, name.as_bytes()),
+            ];
+            self.element(MI_MATRIX, &[head.concat(), content.concat()].concat())
+        }
+
+        fn file(self, elements: &[Vec<u8>]) -> Vec<u8> {
+            let mut file = b"MATLAB 5.0 MAT-file".to_vec();
+            file.resize(HEADER_BYTES - 4, b' ');
+            file.extend(if self.big_endian { b"\x01\0MI" } else { b"\0\x01IM" });
+            file.extend(elements.concat());
+            file
+        }
+
+        /// `x`, a struct of a cell array with a text and numbers.
+        fn sample(self) -> Vec<u8> {
+            let text = self.array(4, &[2, 3], "", &[self.element(MI_UINT8, b"axbyc ")]);
+            let numbers = if self.big_endian { [0, 5, 1, 0] } else { [5, 0, 0, 1] };
+            let numbers = self.array(7, &[1, 2], "", &[self.element(MI_UINT16, &numbers)]);
+            let cells = self.array(1, &[1, 2], "", &[text, numbers]);
+            let fields = [self.element(MI_INT32, &self.words(&[8])), self.element(MI_INT8, b"things\0\0"), cells];
+            self.array(2, &[1, 1], "x", &fields)
+        }
+    }
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn error(file: &[u8]) -> String {
+        let read = Container::unpack(file).and_then(|container| container.variables().map(|found| found.len()));
+        read.err().map_or_else(|| "nothing wrong".into(), |error| error.to_string())
+    }
+
+    const LITTLE: Writer = Writer { big_endian: false };
+
+    #[test]
+    fn both_byte_orders_are_read() {
+        for writer in [LITTLE, Writer { big_endian: true }] {
+            let file = writer.file(&[writer.element(1, b"aside"), writer.sample()]);
+            let container = Container::unpack(&file).unwrap();
+            let variables = container.variables().unwrap();
+            let [(name, value)] = variables.as_slice() else { panic!("{variables:?}") };
+            let things = value.record().unwrap().get("things").unwrap().cells().unwrap();
+            assert_eq!((name.as_str(), things[0].texts()), ("x", Some(vec!["abc", "xy"])));
+            assert_eq!(things[1].numbers().unwrap().to_f32(), [5.0, 256.0]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_is_set_aside() {
+        for (class, kind) in [(3, "object"), (5, "sparse"), (16, "function"), (6 | 0x800, "complex")] {
+            let file = LITTLE.file(&[LITTLE.array(class, &[1, 1], "x", &[])]);
+            let container = Container::unpack(&file).unwrap();
+            assert!(container.variables().unwrap()[0].1.kind().contains(kind), "{class}");
+        }
+    }
+
+    #[test]
+    fn claims_that_the_file_does_not_keep_are_errors() {
+        let many = LITTLE.array(1, &[60_000, 60_000], "x", &[]);
+        let long = LITTLE.array(7, &[1 << 30, 4], "x", &[LITTLE.element(7, &[0; 8])]);
+        let mut deep = LITTLE.array(7, &[1, 1], "", &[LITTLE.element(7, &[0; 4])]);
+        for _ in 0..MAX_DEPTH + 1 {
+            deep = LITTLE.array(1, &[1, 1], "", &[deep]);
+        }
+        let mut bomb = LITTLE.words(&[MI_COMPRESSED, 0]);
+        let content = packed(&vec![0; ALWAYS_UNPACKED_BYTES as usize + 1]);
+        bomb[4..].copy_from_slice(&(content.len() as u32).to_le_bytes());
+        bomb.extend(content);
+        let cases = [
+            (LITTLE.file(&[many]), "`x` is incomplete"),
+            (LITTLE.file(&[long]), "not as many as the dimensions of `x`"),
+            (LITTLE.file(&[deep]), "more than 32 deep"),
+            (LITTLE.file(&[bomb]), "unpacks to more than"),
+            (LITTLE.file(&[LITTLE.array(99, &[1, 1], "x", &[])]), "the unknown class 99 of `x`"),
+            (LITTLE.file(&[LITTLE.words(&[MI_MATRIX, u32::MAX])]), "a variable is incomplete"),
+            (b"MATLAB 5.0".to_vec(), "its header is incomplete"),
+            (vec![b' '; 200], "order of bytes"),
+        ];
+        let wrong: Vec<String> = cases
+            .iter()
+            .map(|(file, expected)| (error(file), expected))
+            .filter(|(error, expected)| !error.contains(*expected))
+            .map(|(error, expected)| format!("{error} should say: {expected}"))
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}

@@ -61,6 +61,10 @@ impl<'v, 'a> Meta<'v, 'a> {
         let Some(average) = average.and_then(Value::numbers) else {
             return FoundPreprocess { order, ..FoundPreprocess::default() };
         };
+        // MatConvNet's importer from Caffe writes two noughts where there is no mean.
+        if average.len() == 2 && channels != 2 && average.to_f64() == [0.0; 2] {
+            return FoundPreprocess { order, ..FoundPreprocess::default() };
+        }
         let Some(mean) = mean_by_channel(average, channels, notes) else {
             let dims = average.dims();
             notes.push(format!(
@@ -73,9 +77,12 @@ impl<'v, 'a> Meta<'v, 'a> {
     }
 
     pub fn labels(&self) -> Vec<String> {
-        let Some(classes) = self.get("classes") else { return Vec::new() };
-        let filled = |field| classes.record().and_then(|classes| classes.filled(field)).and_then(Value::texts);
-        let texts = filled("description").or_else(|| filled("name")).or_else(|| classes.texts()).unwrap_or_default();
+        let classes = self.get("classes");
+        // An early importer put the names into `meta` itself.
+        let record = classes.map_or(self.meta, Value::record);
+        let filled = |field| record.and_then(|record| record.filled(field)).filter(|value| value.cells().is_some());
+        let texts =
+            filled("description").or_else(|| filled("name")).or(classes).and_then(Value::texts).unwrap_or_default();
         texts.into_iter().map(|text| text.trim().to_string()).collect()
     }
 }

@@ -170,3 +170,140 @@ fn labels_for(graph: &GraphBuilder, labels: Vec<String>, notes: &mut Vec<String>
     ));
     Vec::new()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::value::{Numbers, Stored};
+    use super::*;
+
+    fn text(text: &str) -> Value<'static> {
+        Value::Text(vec![text.into()])
+    }
+
+    fn number(value: f64) -> Value<'static> {
+        array(&[1, 1], &[value])
+    }
+
+    fn array(dims: &[usize], values: &[f64]) -> Value<'static> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Value::Numbers(Numbers::new(dims.to_vec(), Stored::F64, false, Cow::Owned(bytes)).unwrap())
+    }
+
+    fn record(fields: Vec<(&str, Value<'static>)>) -> Value<'static> {
+        let (fields, values) = fields.into_iter().map(|(name, value)| (name.to_string(), value)).unzip();
+        Value::Structs(Structs { fields, values })
+    }
+
+    fn conv() -> Value<'static> {
+        let weights = Value::Cells(vec![array(&[2, 2, 1, 3], &[0.5; 12]), array(&[1, 3], &[0.0; 3])]);
+        record(vec![("type", text("conv")), ("weights", weights)])
+    }
+
+    fn read_layers(layers: Vec<Value<'static>>) -> Result<Imported, ImportError> {
+        let net = record(vec![("layers", Value::Cells(layers))]);
+        read_variables(vec![("net".into(), net)], &LoadOptions::default())
+    }
+
+    fn layer(kind: &str, fields: Vec<(&'static str, Value<'static>)>) -> Value<'static> {
+        let mut all = vec![("type", text(kind)), ("name", text("here"))];
+        all.extend(fields);
+        record(all)
+    }
+
+    fn error(read: Result<Imported, ImportError>) -> String {
+        read.err().map_or_else(|| "nothing wrong".into(), |error| error.to_string())
+    }
+
+    #[test]
+    fn what_cannot_be_converted_is_named() {
+        let two_by_two = || array(&[2, 2], &[1.0; 4]);
+        let untrained =
+            || Value::Cells(vec![array(&[3, 1], &[1.0; 3]), array(&[3, 1], &[0.0; 3]), array(&[3, 2], &[0.0; 6])]);
+        let cases = [
+            (layer("custom", vec![]), "layer `here`: is of the type `custom`, which is not supported"),
+            (layer("pool", vec![("method", text("sum"))]), "layer `here`: pools by `sum`"),
+            (layer("pool", vec![("stride", number(-1.0))]), "layer `here`: `stride`: -1 is not a whole number"),
+            (layer("pool", vec![("stride", array(&[1, 3], &[1.0; 3]))]), "has 3 values for `stride` where one or two"),
+            (layer("pool", vec![("pad", text("same"))]), "has a field `pad` that is text, not numbers"),
+            (layer("spnorm", vec![]), "layer `here`: has no field `param`"),
+            (layer("bnorm", vec![]), "layer `here`: holds no moments"),
+            (
+                layer("bnorm", vec![("weights", untrained())]),
+                "layer `here`: holds a standard deviation that is not above 0",
+            ),
+            (
+                layer("conv", vec![("filters", array(&[1, 1, 2, 1], &[1.0; 2]))]),
+                "filters of depth 2 do not fit an input of 3",
+            ),
+            (layer("scale", vec![("filters", two_by_two())]), "layer `here`: scales by an array of [2, 2]"),
+        ];
+        let wrong: Vec<String> = cases
+            .into_iter()
+            .map(|(layer, expected)| (error(read_layers(vec![conv(), layer])), expected))
+            .filter(|(error, expected)| !error.contains(expected))
+            .map(|(error, expected)| format!("{error} should say: {expected}"))
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn files_without_a_net_say_what_they_hold() {
+        let read = |name: &str, value| read_variables(vec![(name.into(), value)], &LoadOptions::default());
+        assert!(error(read("imdb", number(1.0))).ends_with("it holds imdb"));
+        let object = error(read("net", Value::Opaque("a MATLAB object".into())));
+        assert!(object.contains("`net` is a MATLAB object; in MATLAB save it as a plain struct"), "{object}");
+        assert!(error(read("net", record(vec![("layers", Value::Cells(Vec::new()))]))).contains("no layers"));
+    }
+
+    #[test]
+    fn a_missing_size_is_found_by_the_layers() {
+        let pool = || layer("pool", vec![("pool", number(2.0)), ("stride", number(2.0))]);
+        let net = read_layers(vec![conv(), pool(), pool()]).unwrap();
+        // One pixel comes of 5 to 8; of the usual sizes none does.
+        assert_eq!(net.net.shape(0).unwrap().dims(), [1, 1, 5, 5]);
+        assert!(net.notes[0].contains("5×5 pixels fit its layers"), "{:?}", net.notes);
+        let options = LoadOptions { size_px: Some([9, 11]), ..LoadOptions::default() };
+        let net = record(vec![("layers", Value::Cells(vec![conv()]))]);
+        let net = read_variables(vec![("net".into(), net)], &options).unwrap();
+        assert_eq!((net.net.shape(0).unwrap().dims(), net.notes.len()), (&[1, 1, 9, 11][..], 0));
+    }
+
+    #[test]
+    fn the_mean_and_the_names_of_early_importers_are_understood() {
+        let with_meta = |average: Value<'static>| {
+            let normalization = record(vec![("imageSize", array(&[1, 2], &[4.0; 2])), ("averageImage", average)]);
+            let names = Value::Cells(["a", "b", "c"].map(text).into());
+            let meta = record(vec![("normalization", normalization), ("description", names)]);
+            let net = record(vec![("layers", Value::Cells(vec![conv()])), ("meta", meta)]);
+            read_variables(vec![("net".into(), net)], &LoadOptions::default()).unwrap()
+        };
+        let none = with_meta(array(&[1, 2], &[0.0; 2]));
+        assert_eq!((none.preprocess.mean, none.labels.len(), none.notes.len()), (None, 3, 0));
+        assert_eq!(with_meta(number(7.0)).preprocess.mean, Some(vec![7.0]));
+    }
+
+    #[test]
+    fn layers_without_numbers_cannot_fill_the_memory() {
+        let names = |names: &[&str]| Value::Cells(names.iter().map(|name| text(name)).collect());
+        let mut layers = Vec::new();
+        let mut add = |input: String, output: String, kind: &str, inputs: usize, block: Value<'static>| {
+            layers.push(record(vec![
+                ("name", text(&output)),
+                ("type", text(kind)),
+                ("inputs", names(&vec![input.as_str(); inputs])),
+                ("outputs", names(&[&output])),
+                ("params", names(&[])),
+                ("block", block),
+            ]));
+        };
+        for i in 0..40 {
+            add(format!("x{i}"), format!("x{}", i + 1), "dagnn.Concat", 2, record(vec![]));
+        }
+        add("x40".into(), "norm".into(), "dagnn.Conv", 1, record(vec![]));
+        let net = record(vec![("layers", Value::Cells(layers))]);
+        let error = error(read_variables(vec![("net".into(), net)], &LoadOptions::default()));
+        assert!(error.contains("makes the net too large"), "{error}");
+    }
+}

@@ -47,7 +47,7 @@ impl LayerFields<'_, '_, '_> {
             "tanh" | "Tanh" => Block::Tanh,
             "dropout" | "DropOut" => Block::Dropout { rate: self.number("rate", 0.5)? as f32 },
             "bnorm" | "BatchNorm" => Block::BatchNorm(self.moments()?),
-            "Scale" => self.scale()?,
+            "scale" | "Scale" => self.scale()?,
             "Concat" => Block::Concat(self.concat_axis()?),
             "Sum" => Block::Sum,
             "Axpy" => Block::MultiplyAdd,

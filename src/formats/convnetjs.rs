@@ -336,7 +336,8 @@ mod tests {
         let volume = r#"{"sx":1,"sy":1,"depth":2,"w":{"0":1,"1":null}}"#;
         let conv = |filters: &str, out_sx: usize| {
             with(&format!(
-                r#"{{"layer_type":"conv","sx":1,"sy":1,"stride":1,"pad":0,"in_depth":2,"out_depth":1,"out_sx":{out_sx},"out_sy":3,
+                r#"{{"layer_type":"conv","sx":1,"sy":1,"stride":1,"pad":0,"in_depth":2,
+                    "out_depth":1,"out_sx":{out_sx},"out_sy":3,
                     "filters":[{filters}],"biases":{{"w":[0.5]}}}}"#
             ))
         };

@@ -72,8 +72,18 @@ impl<'v, 'a> Meta<'v, 'a> {
             ));
             return FoundPreprocess { order, ..FoundPreprocess::default() };
         };
-        // MatConvNet subtracts the mean from pixel values of 0–255 and leaves their scale.
-        FoundPreprocess { order, mean: Some(mean), scale: Some(vec![1.0]) }
+        let deviation = self.normalization().and_then(|normalization| normalization.filled("imageStd"));
+        let (mean, scale) = match deviation.and_then(Value::numbers).map(Numbers::to_f32) {
+            Some(deviation) if deviation.len() == channels && deviation.iter().all(|&value| value > 0.0) => {
+                // Conversions from PyTorch normalize pixel values of 0–1; others keep those of 0–255.
+                let unit = if deviation.iter().all(|&deviation| deviation <= 1.0) { 255.0 } else { 1.0 };
+                let scale = deviation.into_iter().map(|deviation| 1.0 / (unit * deviation)).collect();
+                (mean.into_iter().map(|mean| unit * mean).collect(), scale)
+            }
+            // MatConvNet subtracts the mean from pixel values of 0–255 and leaves their scale.
+            _ => (mean, vec![1.0]),
+        };
+        FoundPreprocess { order, mean: Some(mean), scale: Some(scale) }
     }
 
     pub fn labels(&self) -> Vec<String> {

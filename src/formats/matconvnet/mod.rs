@@ -114,7 +114,10 @@ fn build(
     let Net { mut graph, mut notes, .. } = net;
     if size.is_none() {
         let side = fitting_side(&mut graph).ok_or_else(|| {
-            ImportError::Needs("the file does not say the size of the net's pictures, and no size up to 512 pixels fits its layers; state the size".into())
+            ImportError::Needs(format!(
+                "the file does not say the size of the net's pictures, and no size up to {MOST_PX} pixels fits its \
+                 layers; state the size"
+            ))
         })?;
         notes.push(format!(
             "The file does not say the size of the net's pictures; {side}×{side} pixels fit its layers."
@@ -282,6 +285,19 @@ mod tests {
         let none = with_meta(array(&[1, 2], &[0.0; 2]));
         assert_eq!((none.preprocess.mean, none.labels.len(), none.notes.len()), (None, 3, 0));
         assert_eq!(with_meta(number(7.0)).preprocess.mean, Some(vec![7.0]));
+    }
+
+    #[test]
+    fn deviations_tell_the_unit_of_pixels() {
+        let read = |mean: f64, deviation: f64| {
+            let normalization = record(vec![("averageImage", number(mean)), ("imageStd", number(deviation))]);
+            let fields = vec![("layers", Value::Cells(vec![conv()])), ("normalization", normalization)];
+            let found =
+                read_variables(vec![("net".into(), record(fields))], &LoadOptions::default()).unwrap().preprocess;
+            (found.mean.unwrap()[0], found.scale.unwrap()[0])
+        };
+        assert_eq!(read(0.5, 0.25), (127.5, 1.0 / 63.75));
+        assert_eq!(read(120.0, 64.0), (120.0, 1.0 / 64.0));
     }
 
     #[test]

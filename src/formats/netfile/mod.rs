@@ -174,7 +174,8 @@ pub fn layers_needing_params(text: &str) -> Result<Vec<ParamSpec>, ImportError> 
 pub fn looks_like(text: &str) -> bool {
     const STATEMENTS_BEFORE: usize = 8;
     let lines = text.trim_start_matches('\u{feff}').lines().map(|line| line.split('#').next().unwrap_or_default());
-    let mut statements = lines.map(|line| line.split_whitespace()).filter(|words| words.clone().next().is_some());
+    let statements = lines.flat_map(|line| line.split(" / ")).map(str::split_whitespace);
+    let mut statements = statements.filter(|words| words.clone().next().is_some());
     let is_size = |word: &str| {
         let counts: Vec<&str> = word.split(['x', '×']).collect();
         counts.len() == 3 && counts.iter().all(|count| count.parse::<u32>().is_ok())

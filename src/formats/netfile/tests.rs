@@ -155,6 +155,7 @@ fn what_is_wrong_is_told_with_its_line() {
 
 #[test]
 fn other_texts_do_not_look_like_net_files() {
+    assert!(looks_like("net x / input 1x2x2 / fc 3"));
     assert!(looks_like("# a net\n\nnet x # named\ninput 3×2×2"));
     for text in
         ["", "net x", "name: \"LeNet\"\ninput: \"data\"", "input data", "input 3x4", "{\"layers\":[]}", "cat\ndog"]

@@ -366,19 +366,28 @@ def branches(folder):
          "block": {"pad": pad, "stride": 1.0, "hasBias": 1.0}} for name, pad in (("a", [1.0, 1.0, 1.0, 0.0]), ("b", 0.0))
     ] + [
         {"name": "join", "type": "dagnn.Concat", "inputs": cell("ax", "bx"), "outputs": "joined", "params": cell(), "block": {"dim": 3.0}},
-        {"name": "pool", "type": "dagnn.Pooling", "inputs": cell("joined"), "outputs": cell("pooled"), "params": cell(),
-         "block": {"method": "avg", "poolSize": [4.0, 5.0]}},
-        {"name": "loss", "type": "dagnn.Loss", "inputs": cell("pooled", "label"), "outputs": cell("loss"), "params": cell(),
+        # Vectors as conversions from PyTorch make them, width first, and as MATLAB does, height first.
+        {"name": "swap", "type": "dagnn.Permute", "inputs": cell("joined"), "outputs": cell("swapped"), "params": cell(),
+         "block": {"order": [2.0, 1.0, 3.0, 4.0]}},
+        {"name": "rows", "type": "dagnn.Flatten", "inputs": cell("swapped"), "outputs": cell("rowsx"), "params": cell(), "block": {"axis": 3.0}},
+        {"name": "columns", "type": "dagnn.Flatten", "inputs": cell("joined"), "outputs": cell("columnsx"), "params": cell(),
+         "block": {"firstAxis": 1.0, "axis": 3.0}},
+        {"name": "sum", "type": "dagnn.Sum", "inputs": cell("rowsx", "columnsx"), "outputs": cell("summed"), "params": cell(), "block": {}},
+        {"name": "fc", "type": "dagnn.Conv", "inputs": cell("summed"), "outputs": cell("scores"), "params": cell("fcf"),
+         "block": {"hasBias": 0.0}},
+        {"name": "loss", "type": "dagnn.Loss", "inputs": cell("scores", "label"), "outputs": cell("loss"), "params": cell(),
          "block": {"loss": "softmaxlog"}},
     ]
-    params = [{"name": f"{name}{kind}", "value": values[name]} for name in "ab" for kind, values in (("f", f), ("b", b))]
+    fc = filters(1, 1, 120, 3)
+    params = [{"name": "fcf", "value": fc}] + [{"name": f"{name}{kind}", "value": values[name]} for name in "ab" for kind, values in (("f", f), ("b", b))]
     x = picture(1, 3, 4, 5)
     v = {"a": conv(x, f["a"], b["a"], [1, 1, 1, 0]), "b": conv(x, f["b"], b["b"])}
     v["join"] = torch.cat([v["a"], v["b"]], 1)
-    v["softmax"] = F.softmax(pool(v["join"], (4, 5), "avg"), 1)
+    v["sum"] = v["join"].flatten(1) + v["join"].transpose(2, 3).flatten(1)
+    v["softmax"] = F.softmax(conv(v["sum"][:, :, None, None], fc, []), 1)
     net = {"layers": struct_array(layers), "params": struct_array(params), "meta": {"normalization": {"imageSize": [4.0, 5.0, 3.0]}}}
     save_net(folder / "branches.mat", {"net": net, "state": {"epoch": 3.0}}, True)
-    save_reference(folder / "branches.safetensors", x, v, ["a", "join", "softmax"])
+    save_reference(folder / "branches.safetensors", x, v, ["a", "join", "sum", "softmax"])
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ use crate::nn::ops::offset::Offset;
 use crate::nn::ops::p_distance::PDistance;
 use crate::nn::ops::pool::{AveragePool, Divisor, GlobalPool, GlobalPoolKind, MaxPool};
 use crate::nn::ops::reduce::{Reduce, ReduceKind};
+use crate::nn::ops::reshape::Reshape;
 use crate::nn::ops::scale::Scale;
 use crate::nn::ops::softmax::Softmax;
 use crate::nn::ops::spatial_norm::SpatialNorm;
+use crate::nn::ops::transpose::Transpose;
 use crate::nn::ops::window::{Padding, Rounding, Window};
 use crate::nn::ops::{MapAxis, Op};
 
@@ -108,6 +110,10 @@ pub(super) enum Block {
     /// First times second plus third.
     MultiplyAdd,
     PDistance(Distance),
+    /// Exchanges height and width.
+    SwapSides,
+    /// Height, width and channels as one vector, in MATLAB's order: height runs fastest.
+    Flatten,
 }
 
 impl Block {
@@ -148,6 +154,7 @@ impl Block {
                 Ok(Maps { channels, ..net.node(name, Op::Elementwise(Elementwise::Add), &terms, &[]) })
             }
             Self::PDistance(distance) => p_distance(net, name, inputs, distance),
+            Self::Flatten => flatten(net, name, input),
             simple => Ok(net.node(name, simple.op(name)?, inputs, &[])),
         }
     }
@@ -178,6 +185,7 @@ impl Block {
                 beta: beta as f32,
             }),
             Self::Offset([alpha, beta]) => Op::Offset(Offset { alpha: alpha as f32, beta: beta as f32 }),
+            Self::SwapSides => Op::Transpose(Transpose { axes: SWAPPED_SIDES.into() }),
             Self::Concat(axis) => Op::Concat(Concat { axis }),
             Self::Sum => Op::Elementwise(Elementwise::Add),
             _ => return Err(ImportError::layer(name, "is of a kind that needs more than one node")),
@@ -363,6 +371,25 @@ fn scale(
     params.extend(bias.as_deref());
     maps = net.node(name, Op::Scale(Scale {}), &[maps], &params);
     Ok(maps)
+}
+
+/// Maps with height and width exchanged.
+const SWAPPED_SIDES: [usize; 4] = [0, 1, 3, 2];
+
+fn flatten(net: &mut Net, name: &str, input: Maps) -> Result<Maps, ImportError> {
+    if !net.size_is_stated {
+        let reason =
+            format!("layer `{}` flattens maps, whose size depends on that of the pictures", ImportError::brief(name));
+        return Err(ImportError::Needs(format!("{reason}, which the file does not say; state it")));
+    }
+    let shape = net.graph.shape(input.id).and_then(|shape| shape.as_maps());
+    let Some([_, channels, height, width]) = shape else {
+        return Err(ImportError::layer(name, "flattens what the layers before it cannot make"));
+    };
+    let swapped = Op::Transpose(Transpose { axes: SWAPPED_SIDES.into() });
+    let swapped = net.node(&format!("{name}/columns"), swapped, &[input], &[]);
+    let channels = channels.saturating_mul(height).saturating_mul(width);
+    Ok(Maps { channels, ..net.node(name, Op::Reshape(Reshape::flatten()), &[swapped], &[]) })
 }
 
 fn p_distance(net: &mut Net, name: &str, inputs: &[Maps], distance: Distance) -> Result<Maps, ImportError> {

@@ -109,7 +109,7 @@ fn build(
         return Err(ImportError::Damaged(format!("the net takes pictures of {channels} channels")));
     }
     let size = options.size_px.or(stated.map(|stated| stated.size));
-    let mut net = Net::new(input_name, channels, size.unwrap_or([1, 1]));
+    let mut net = Net::new(input_name, channels, size);
     add_layers(&mut net, Maps { id: GraphBuilder::INPUT, channels })?;
     let Net { mut graph, mut notes, .. } = net;
     if size.is_none() {

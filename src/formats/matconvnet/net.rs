@@ -18,6 +18,8 @@ pub(super) struct Maps {
 pub(super) struct Net {
     pub graph: GraphBuilder,
     pub notes: Vec<String>,
+    /// Whether the pictures' size in the graph is the net's own.
+    pub size_is_stated: bool,
     /// Names in use, with the number that the next of that name gets.
     taken: HashMap<String, usize>,
     /// How many more values layers may have that the file does not spell out.
@@ -28,10 +30,18 @@ pub(super) struct Net {
 const MOST_SPARE_VALUES: usize = 1 << 26;
 
 impl Net {
-    pub fn new(input: &str, channels: usize, size: [usize; 2]) -> Self {
+    /// Without a size, one is to be found once all layers are there.
+    pub fn new(input: &str, channels: usize, size: Option<[usize; 2]>) -> Self {
         let input = printable(input);
-        let graph = GraphBuilder::new(&input, channels, size);
-        Self { graph, notes: Vec::new(), taken: HashMap::from([(input, 2)]), spare_values: MOST_SPARE_VALUES }
+        let graph = GraphBuilder::new(&input, channels, size.unwrap_or([1, 1]));
+        let size_is_stated = size.is_some();
+        Self {
+            graph,
+            notes: Vec::new(),
+            size_is_stated,
+            taken: HashMap::from([(input, 2)]),
+            spare_values: MOST_SPARE_VALUES,
+        }
     }
 
     /// The name that the next node gets: the wish, made printable, with a number if it is taken.
@@ -106,7 +116,7 @@ mod tests {
         assert_eq!(printable("pool\n"), "pool10");
         assert_eq!(printable(" relu "), "relu");
         assert_eq!(printable(""), "layer");
-        let mut net = Net::new("data", 3, [4, 4]);
+        let mut net = Net::new("data", 3, Some([4, 4]));
         let input = Maps { id: 0, channels: 3 };
         for _ in 0..3 {
             net.node("relu", Op::Activation(Activation::Relu), &[input], &[]);

@@ -49,6 +49,8 @@ impl LayerFields<'_, '_, '_> {
             "bnorm" | "BatchNorm" => Block::BatchNorm(self.moments()?),
             "scale" | "Scale" => self.scale()?,
             "Concat" => Block::Concat(self.concat_axis()?),
+            "Permute" => self.permutation()?,
+            "Flatten" => self.flatten()?,
             "Sum" => Block::Sum,
             "Axpy" => Block::MultiplyAdd,
             "pdist" | "PDist" => self.p_distance()?,
@@ -226,6 +228,23 @@ impl LayerFields<'_, '_, '_> {
             2.0 => Ok(MapAxis::Width),
             3.0 => Ok(MapAxis::Channel),
             other => Err(self.wrong(format!("joins its inputs along dimension {other}; 1 to 3 are supported"))),
+        }
+    }
+
+    /// `order` of height, width, channels and number.
+    fn permutation(&self) -> Result<Block, ImportError> {
+        match self.counts("order")?.as_deref() {
+            Some(&[2, 1] | &[2, 1, 3] | &[2, 1, 3, 4]) => Ok(Block::SwapSides),
+            order => {
+                Err(self.wrong(format!("orders dimensions as {:?}, which is not supported", order.unwrap_or_default())))
+            }
+        }
+    }
+
+    fn flatten(&self) -> Result<Block, ImportError> {
+        match (self.number("firstAxis", 1.0)?, self.number("axis", 3.0)?) {
+            (1.0, 3.0) => Ok(Block::Flatten),
+            (first, last) => Err(self.wrong(format!("flattens dimensions {first} to {last}; 1 to 3 are supported"))),
         }
     }
 

@@ -1,6 +1,16 @@
 use super::*;
 use crate::formats::architectures::ParamRole;
 use crate::nn::graph::{ChannelOrder, Graph, Preprocess};
+use crate::nn::ops::activation::Activation;
+use crate::nn::ops::batch_norm::BatchNorm;
+use crate::nn::ops::conv::Conv2d;
+use crate::nn::ops::dropout::Dropout;
+use crate::nn::ops::elementwise::Elementwise;
+use crate::nn::ops::lrn::{Lrn, LrnRegion};
+use crate::nn::ops::pool::{AveragePool, Divisor, MaxPool};
+use crate::nn::ops::reshape::Reshape;
+use crate::nn::ops::softmax::Softmax;
+use crate::nn::ops::window::{Padding, Window};
 
 /// The texts of this module's documentation.
 fn documented() -> Vec<String> {
@@ -101,6 +111,52 @@ fn parameters_come_in_the_order_of_layers() {
     assert_ne!(net.param_named("conv1.weight").unwrap().data[0], 0.0);
     let seeded = read(&format!("seed 7\n{text}")).unwrap().net;
     assert_ne!(seeded.param_named("fc1.weight").unwrap().data, net.param_named("fc1.weight").unwrap().data);
+}
+
+#[test]
+fn words_become_attributes() {
+    let text = "input 1x13x11 / conv 4 1
+        conv 4 3x2 stride 2x1 dilation 1x2 groups 2 pad 1x0
+        maxpool 2x3 stride 1 ceil / avgpool 2 stride 1 pad same / avgpool 2 stride 1 padded / maxpool 2
+        relu / relu6 / leaky / leaky 1/8 / elu / elu 0.5 / sigmoid / tanh / silu / hardswish
+        batchnorm / batchnorm epsilon 0.001 / lrn / lrn 3 alpha 0.5 beta 1 bias 2 / dropout / dropout 0.25
+        a: relu / mul a / flatten / softmax";
+    let graph = finish(read(text).unwrap());
+    let window = |kernel, stride| Window { kernel, stride, ..Window::square(1, 1) };
+    let sides = Padding::Explicit { top: 1, left: 0, bottom: 1, right: 0 };
+    let lrn = |size, alpha, beta, bias| Op::Lrn(Lrn { size, alpha, beta, bias, region: LrnRegion::AcrossChannels });
+    let average = |window, divisor| Op::AveragePool(AveragePool { window, divisor });
+    let expected = [
+        Op::Conv2d(Conv2d { window: Window::square(1, 1), groups: 1 }),
+        Op::Conv2d(Conv2d { window: Window { dilation: [1, 2], ..window([3, 2], [2, 1]) }.padded(sides), groups: 2 }),
+        Op::MaxPool(MaxPool { window: window([2, 3], [1, 1]).ceil() }),
+        average(Window::square(2, 1).padded(Padding::SameUpper), Divisor::Inside),
+        average(Window::square(2, 1), Divisor::Padded),
+        Op::MaxPool(MaxPool { window: Window::square(2, 2) }),
+        Op::Activation(Activation::Relu),
+        Op::Activation(Activation::Clip { low: 0.0, high: 6.0 }),
+        Op::Activation(Activation::LeakyRelu { slope: 0.01 }),
+        Op::Activation(Activation::LeakyRelu { slope: 0.125 }),
+        Op::Activation(Activation::Elu { alpha: 1.0 }),
+        Op::Activation(Activation::Elu { alpha: 0.5 }),
+        Op::Activation(Activation::Sigmoid),
+        Op::Activation(Activation::Tanh),
+        Op::Activation(Activation::Silu),
+        Op::Activation(Activation::HardSwish),
+        Op::BatchNorm(BatchNorm { epsilon: 1e-5 }),
+        Op::BatchNorm(BatchNorm { epsilon: 0.001 }),
+        lrn(5, 1e-4, 0.75, 1.0),
+        lrn(3, 0.5, 1.0, 2.0),
+        Op::Dropout(Dropout { rate: 0.5 }),
+        Op::Dropout(Dropout { rate: 0.25 }),
+        Op::Activation(Activation::Relu),
+        Op::Elementwise(Elementwise::Mul),
+        Op::Reshape(Reshape::flatten()),
+        Op::Softmax(Softmax {}),
+    ];
+    let wrong: Vec<_> = graph.nodes()[1..].iter().zip(&expected).filter(|(node, op)| node.op != **op).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(graph.nodes().len(), 1 + expected.len());
 }
 
 #[test]

@@ -10,9 +10,12 @@ use crate::nn::graph::Graph;
 
 pub mod architectures;
 pub mod caffe;
+pub mod convnetjs;
 mod error;
 mod imported;
+pub mod matconvnet;
 pub mod native;
+pub mod netfile;
 mod options;
 mod sniff;
 

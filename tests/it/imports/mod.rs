@@ -1,4 +1,6 @@
 //! Nets of foreign formats: whole files against the outputs and input gradients of the framework that made them.
 
 mod caffe;
+mod convnetjs;
+mod matconvnet;
 mod support;

@@ -14,6 +14,7 @@ mod imported;
 pub mod native;
 mod options;
 mod sniff;
+pub mod tensorflow;
 
 pub use error::{FormatError, ImportError};
 pub use imported::{FoundPreprocess, Imported};

@@ -235,12 +235,7 @@ fn elements(
         DataType::Bfloat16 => Elements::Float(filled(halves(|bits| bf16::from_bits(bits).to_f32()), len, budget)?),
         DataType::Int64 => Elements::Int(filled(proto.int64_val, len, budget)?),
         DataType::Bool => Elements::Int(filled(proto.bool_val.iter().map(|&b| i64::from(b)).collect(), len, budget)?),
-        DataType::Int32
-        | DataType::Int16
-        | DataType::Int8
-        | DataType::Uint8
-        | DataType::Qint8
-        | DataType::Quint8 => {
+        DataType::Int32 | DataType::Int16 | DataType::Int8 | DataType::Uint8 | DataType::Qint8 | DataType::Quint8 => {
             Elements::Int(filled(proto.int_val.iter().map(|&value| i64::from(value)).collect(), len, budget)?)
         }
         DataType::Text => return Ok(None),

@@ -37,11 +37,6 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
-    /// What has not been walked yet.
-    pub fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-
     fn varint(&mut self) -> Result<u64, WireError> {
         const MAX_BYTES: usize = 10;
         let mut value = 0u64;

@@ -227,8 +227,10 @@ impl Converter<'_, '_> {
     fn of_two(&mut self, op: &str, a: &Value, b: &Value) -> Result<Value, Reason> {
         let (a, b) = (self.map(a)?, self.map(b)?);
         let (a, b) = if a.flat == b.flat { (a, b) } else { (self.unflattened(&a)?, self.unflattened(&b)?) };
-        let b = if a.axes == b.axes { b } else { self.aligned(&b, &a.axes)? };
-        let (mut a, mut b) = (a, b);
+        // Where they differ, channels are where the net's are.
+        let axes = if b.axes == Format::Nhwc.axes() { b.axes.clone() } else { a.axes.clone() };
+        let align = |this: &mut Self, map: Map| if map.axes == axes { Ok(map) } else { this.aligned(&map, &axes) };
+        let (mut a, mut b) = (align(self, a)?, align(self, b)?);
         let (a_dims, b_dims) = (self.net_dims(&a)?, self.net_dims(&b)?);
         if let (&[_, 1, h, w], &[_, channels, height, width]) | (&[_, channels, height, width], &[_, 1, h, w]) =
             (a_dims.as_slice(), b_dims.as_slice())

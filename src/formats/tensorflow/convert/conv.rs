@@ -123,10 +123,12 @@ impl Converter<'_, '_> {
     }
 
     pub(super) fn mat_mul(&mut self, node: &Node<'_>, inputs: &[Value]) -> Result<Value, Reason> {
-        if node.flag("transpose_a", false)? {
+        let [transpose_a, transpose_b] =
+            if node.op == "MatMul" { ["transpose_a", "transpose_b"] } else { ["adj_x", "adj_y"] };
+        if node.flag(transpose_a, false)? {
             return Err("it transposes its input, which is not supported".into());
         }
-        let transposed = node.flag("transpose_b", false)?;
+        let transposed = node.flag(transpose_b, false)?;
         let map = self.map_at(inputs, 0)?;
         if map.axes.len() != 2 {
             let dims = self.dims(&map)?;
@@ -186,7 +188,8 @@ fn transposed_padding(window: &mut Window, from: [usize; 2], to: [usize; 2]) -> 
     for i in 0..2 {
         let wrong = || format!("{} pixels cannot become {} with a stride of {}", from[i], to[i], window.stride[i]);
         let extent = (window.kernel[i].saturating_sub(1)).checked_mul(window.dilation[i]).ok_or_else(wrong)?;
-        let full = from[i].saturating_sub(1).checked_mul(window.stride[i]).and_then(|full| full.checked_add(extent + 1));
+        let full =
+            from[i].saturating_sub(1).checked_mul(window.stride[i]).and_then(|full| full.checked_add(extent + 1));
         let full = full.ok_or_else(wrong)?;
         padding[i] = if same {
             let total = full.saturating_sub(to[i]);

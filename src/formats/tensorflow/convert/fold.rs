@@ -104,13 +104,23 @@ impl Converter<'_, '_> {
             return Err("it has no input".into());
         };
         let value = match (node.op, second) {
-            ("Identity" | "StopGradient" | "CheckNumerics" | "PlaceholderWithDefault" | "Snapshot" | "Enter" | "Exit", _) => {
-                first.clone()
-            }
+            (
+                "Identity"
+                | "StopGradient"
+                | "CheckNumerics"
+                | "PlaceholderWithDefault"
+                | "Snapshot"
+                | "Enter"
+                | "Exit",
+                _,
+            ) => first.clone(),
             ("Cast", _) => self.cast(node, first)?,
             (op, Some(second)) if PAIRS.contains(&op) => self.pair(op, first, second)?,
-            ("Neg" | "Rsqrt" | "Sqrt" | "Square" | "Exp" | "Log" | "Reciprocal" | "Inv" | "Abs" | "Floor" | "Relu"
-            | "LogicalNot" | "ZerosLike" | "OnesLike", _) => self.single(node.op, first)?,
+            (
+                "Neg" | "Rsqrt" | "Sqrt" | "Square" | "Exp" | "Log" | "Reciprocal" | "Inv" | "Abs" | "Floor" | "Relu"
+                | "LogicalNot" | "ZerosLike" | "OnesLike",
+                _,
+            ) => self.single(node.op, first)?,
             ("Shape", _) => Tensor::ints(first.dims.iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX))),
             ("Size", _) => Tensor::int(i64::try_from(first.len()).unwrap_or(i64::MAX)),
             ("Rank", _) => Tensor::int(i64::try_from(first.dims.len()).unwrap_or(i64::MAX)),
@@ -123,7 +133,8 @@ impl Converter<'_, '_> {
             }
             ("Transpose", Some(order)) => {
                 let rank = first.dims.len();
-                let order = order.as_ints()?.into_iter().map(|axis| axis_of(axis, rank)).collect::<Result<Vec<_>, _>>()?;
+                let order =
+                    order.as_ints()?.into_iter().map(|axis| axis_of(axis, rank)).collect::<Result<Vec<_>, _>>()?;
                 first.permuted(&order, &mut self.budget)?
             }
             ("Pack", _) => self.pack(node, constants)?,
@@ -285,7 +296,8 @@ impl Converter<'_, '_> {
         if !values.iter().all(|value| alike(value)) {
             return Err("it joins constants of shapes that do not fit".into());
         }
-        let total = values.iter().try_fold(0usize, |sum, value| sum.checked_add(value.len())).ok_or("it is too large")?;
+        let total =
+            values.iter().try_fold(0usize, |sum, value| sum.checked_add(value.len())).ok_or("it is too large")?;
         self.budget.charge(total)?;
         let outer: usize = first.dims[..axis].iter().product();
         let mut all = Vec::with_capacity(total);
@@ -356,7 +368,9 @@ impl Converter<'_, '_> {
     /// Along the first axis.
     fn gather(&mut self, value: &Tensor, indices: &Tensor) -> Result<Tensor, Reason> {
         let wanted = indices.as_ints()?;
-        let Some((&length, rest)) = value.dims.split_first() else { return Err("it takes elements of a number".into()) };
+        let Some((&length, rest)) = value.dims.split_first() else {
+            return Err("it takes elements of a number".into());
+        };
         let first: Result<Vec<usize>, Reason> = wanted.iter().map(|&index| axis_of(index, length)).collect();
         let all = rest.iter().map(|&dim| (0..dim).collect());
         let taken = self.taken(value, &[first?].into_iter().chain(all).collect::<Vec<_>>())?;
@@ -406,7 +420,9 @@ impl Converter<'_, '_> {
         let mut start = 0;
         let mut parts = Vec::with_capacity(sizes.len());
         for size in sizes {
-            let along = |(i, &dim): (usize, &usize)| if i == axis { (start..start + size).collect() } else { (0..dim).collect() };
+            let along = |(i, &dim): (usize, &usize)| {
+                if i == axis { (start..start + size).collect() } else { (0..dim).collect() }
+            };
             let indices: Vec<Vec<usize>> = value.dims.iter().enumerate().map(along).collect();
             let mut part = self.taken(value, &indices)?;
             if node.op == "Unpack" {
@@ -426,7 +442,9 @@ impl Converter<'_, '_> {
             return Err("weights with a range for each channel are not supported".into());
         };
         if !(mode.is_empty() || mode == "MIN_COMBINED") || node.data_type("T")? != Some(DataType::Quint8) {
-            return Err("weights quantized otherwise than as `quint8` in the mode `MIN_COMBINED` are not supported".into());
+            return Err(
+                "weights quantized otherwise than as `quint8` in the mode `MIN_COMBINED` are not supported".into()
+            );
         }
         self.mapped(value, |v| low + v * (high - low) / 255.0)
     }

@@ -6,6 +6,7 @@
 
 mod arithmetic;
 mod conv;
+mod cut;
 mod fold;
 mod layout;
 mod norm;
@@ -13,7 +14,6 @@ mod picture;
 mod pool;
 mod reshape;
 mod resize;
-mod cut;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crate::nn::ops::activation::Activation;
 use crate::nn::ops::softmax::{LogSoftmax, Softmax};
 use crate::nn::ops::{Op, Operator as _};
 
+use layout::Format;
 pub use picture::Picture;
 
 /// Why an operation cannot become part of the net; the caller adds its name.
@@ -103,18 +104,14 @@ pub struct Converter<'c, 'a> {
     /// Whether a node of the net has that name already.
     at_is_taken: bool,
     fresh_names: usize,
+    /// Whether layers take channels before height and width.
+    is_planar: bool,
     notes: Vec<String>,
 }
 
 impl<'c, 'a> Converter<'c, 'a> {
     /// `order` are the nodes to convert, the last of which is the output. `file_bytes` bounds the work.
-    pub fn new(
-        graph: &'c Graph<'a>,
-        order: &[usize],
-        source: &'c Source,
-        size: [usize; 2],
-        file_bytes: usize,
-    ) -> Self {
+    pub fn new(graph: &'c Graph<'a>, order: &[usize], source: &'c Source, size: [usize; 2], file_bytes: usize) -> Self {
         let batch = source.dims.as_ref().filter(|dims| dims.len() != 3).and_then(|dims| dims[0]).unwrap_or(1).max(1);
         Self {
             graph,
@@ -130,6 +127,7 @@ impl<'c, 'a> Converter<'c, 'a> {
             at: String::new(),
             at_is_taken: false,
             fresh_names: 0,
+            is_planar: order.iter().any(|&index| is_planar(&graph.nodes[index])),
             notes: Vec::new(),
         }
     }
@@ -213,13 +211,24 @@ impl<'c, 'a> Converter<'c, 'a> {
     /// The input of a layer that must be there.
     fn layer(&mut self, node: &Node<'a>, inputs: &[Value]) -> Result<Vec<Value>, Reason> {
         let value = match node.op {
-            "Identity" | "StopGradient" | "CheckNumerics" | "PreventGradient" | "Snapshot" | "Print" | "Enter"
-            | "Exit" | "PlaceholderWithDefault" | "Cast" | "PlaceholderV2" | "EnsureShape"
-            | "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" => self.passed(node, inputs)?,
+            "Identity"
+            | "StopGradient"
+            | "CheckNumerics"
+            | "PreventGradient"
+            | "Snapshot"
+            | "Print"
+            | "Enter"
+            | "Exit"
+            | "PlaceholderWithDefault"
+            | "Cast"
+            | "PlaceholderV2"
+            | "EnsureShape"
+            | "FakeQuantWithMinMaxVars"
+            | "FakeQuantWithMinMaxArgs" => self.passed(node, inputs)?,
             "Conv2D" => self.conv2d(node, inputs)?,
             "DepthwiseConv2dNative" => self.depthwise(node, inputs)?,
             "Conv2DBackpropInput" => self.conv_transpose(node, inputs)?,
-            "MatMul" => self.mat_mul(node, inputs)?,
+            "MatMul" | "BatchMatMul" | "BatchMatMulV2" => self.mat_mul(node, inputs)?,
             "BiasAdd" | "BiasAddV1" => self.bias_add(node, inputs)?,
             "Add" | "AddV2" | "Sub" | "Mul" | "RealDiv" | "Div" | "Maximum" | "Minimum" | "SquaredDifference"
             | "Pow" => self.binary(node.op, inputs)?,
@@ -304,9 +313,8 @@ impl<'c, 'a> Converter<'c, 'a> {
     /// A name that no node has, for what is added beside the graph's own node.
     fn fresh(&mut self, suffix: &str) -> String {
         let mut name = format!("{}/{suffix}", self.at);
-        let is_used = |name: &str| {
-            self.graph.has(name) || self.net.as_ref().is_some_and(|net| net.node_named(name).is_some())
-        };
+        let is_used =
+            |name: &str| self.graph.has(name) || self.net.as_ref().is_some_and(|net| net.node_named(name).is_some());
         while is_used(&name) {
             self.fresh_names += 1;
             name = format!("{}/{suffix}_{}", self.at, self.fresh_names);
@@ -409,6 +417,10 @@ impl<'c, 'a> Converter<'c, 'a> {
         let map = self.with_channels_last(&map)?;
         self.elementwise(op, &map)
     }
+}
+
+fn is_planar(node: &Node<'_>) -> bool {
+    matches!(node.op, "Conv2D" | "DepthwiseConv2dNative") && matches!(Format::of(node), Ok(Format::Nchw))
 }
 
 fn missing_input(index: usize) -> Reason {

@@ -64,7 +64,9 @@ impl Picture {
         const MOST_CHANNELS: usize = 4;
         let channels = c.dims.last().copied().unwrap_or(1);
         if c.len() != channels || channels == 0 || channels > MOST_CHANNELS {
-            return Err("the pictures are prepared with more than a number for each channel, which is not supported".into());
+            return Err(
+                "the pictures are prepared with more than a number for each channel, which is not supported".into()
+            );
         }
         let len = channels.max(self.slope.len());
         let of = |list: &[f64], i: usize| list.get(i).or(list.first()).copied().unwrap_or_default();
@@ -89,11 +91,8 @@ impl Converter<'_, '_> {
                 _ => 4,
             },
         };
-        let channels = if self.source.pixels && rank == 3 {
-            self.source.dims.as_ref().and_then(|dims| dims[2])
-        } else {
-            None
-        };
+        let channels =
+            if self.source.pixels && rank == 3 { self.source.dims.as_ref().and_then(|dims| dims[2]) } else { None };
         Picture {
             name: self.at.clone(),
             rank,
@@ -243,8 +242,7 @@ impl Converter<'_, '_> {
         let planar = (is_colour(dims[1]) && !is_colour(dims[3])) || (unstated && self.first_layer_is_planar());
         let format = if planar { Format::Nchw } else { Format::Nhwc };
         let [_, second, third, fourth] = dims;
-        let (channels, stated) =
-            if planar { (second, [third, fourth]) } else { (fourth, [second, third]) };
+        let (channels, stated) = if planar { (second, [third, fourth]) } else { (fourth, [second, third]) };
         let channels = picture.channels.or(channels).or_else(|| match self.first_weight() {
             Some((op, dims)) if op != "MatMul" && dims.len() == 4 => Some(dims[2]),
             _ => None,

@@ -6,6 +6,7 @@ use crate::formats::tensorflow::graph::Node;
 use crate::formats::tensorflow::tensor::{Tensor, count};
 use crate::nn::ops::Op;
 use crate::nn::ops::reshape::{Dim, Reshape};
+use crate::nn::ops::transpose::Transpose;
 
 /// A constant input.
 pub(super) fn constant(inputs: &[Value], index: usize) -> Result<&Tensor, Reason> {
@@ -97,6 +98,13 @@ impl Converter<'_, '_> {
                 let rest = rest.and_then(|rest| [None, Some(1), Some(2), Some(0)].get(rest).copied().flatten());
                 self.shaped(&ordered, &[c, h, w], rest, Format::Nhwc.axes().to_vec())
             }
+            [_, h, w, c] if !self.is_planar => {
+                let name = self.fresh("rows");
+                let op = Reshape { dims: vec![Dim::Of(h), Dim::Of(w), Dim::Of(c)] };
+                let rows = self.add(&name, Op::Reshape(op), &[ordered.id], &[])?;
+                let id = self.add_here(Op::Transpose(Transpose { axes: vec![0, 3, 1, 2] }), &[rows], &[])?;
+                Ok(Value::Map(Map { id, axes: Format::Nhwc.axes().to_vec(), flat: None }))
+            }
             _ => {
                 let rest = rest.and_then(|rest| rest.checked_sub(1));
                 self.shaped(&ordered, to.get(1..).unwrap_or_default(), rest, same_axes(to.len()))
@@ -106,7 +114,8 @@ impl Converter<'_, '_> {
 
     /// A reshape in the net's own order; `dims` are those after the batch.
     fn shaped(&mut self, map: &Map, dims: &[usize], rest: Option<usize>, axes: Vec<usize>) -> Result<Value, Reason> {
-        let dim = |(i, &dim): (usize, &usize)| if rest == Some(i) || dims.len() == 1 { Dim::Rest } else { Dim::Of(dim) };
+        let dim =
+            |(i, &dim): (usize, &usize)| if rest == Some(i) || dims.len() == 1 { Dim::Rest } else { Dim::Of(dim) };
         let op = Op::Reshape(Reshape { dims: dims.iter().enumerate().map(dim).collect() });
         let id = self.add_here(op, &[map.id], &[])?;
         Ok(Value::Map(Map { id, axes, flat: None }))

@@ -51,10 +51,13 @@ pub struct Tensor {
     pub elements: Elements,
 }
 
-/// The product of dimensions, if it is one that memory could hold.
+/// The product of dimensions, if it is one that memory could hold. The other dimensions of nothing are bounded too.
 pub fn count(dims: &[usize]) -> Option<usize> {
     const MOST: usize = 1 << 34;
-    dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim)).filter(|&product| product <= MOST)
+    const MOST_OF_NOTHING: usize = 1 << 16;
+    let most = if dims.contains(&0) { MOST_OF_NOTHING } else { MOST };
+    let product = dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim.max(1)));
+    product.filter(|&product| product <= most).map(|product| if dims.contains(&0) { 0 } else { product })
 }
 
 /// How far apart neighbours along each axis lie, row-major.
@@ -169,7 +172,12 @@ impl Tensor {
 /// Every element of `dims`, row-major, from where `steps` lead to.
 fn gathered<T: Copy>(values: &[T], dims: &[usize], steps: &[usize]) -> Arc<[T]> {
     let mut out = Vec::with_capacity(values.len());
-    for_each_place(dims, steps, |place| out.extend(values.get(place).copied()));
+    let (Some((&row, dims)), Some((&step, steps))) = (dims.split_last(), steps.split_last()) else {
+        return values.into();
+    };
+    for_each_place(dims, steps, |place| {
+        out.extend(values.get(place..).unwrap_or_default().iter().step_by(step.max(1)).take(row).copied());
+    });
     out.into()
 }
 

@@ -97,7 +97,9 @@ impl Converter<'_, '_> {
             ("Maximum" | "Minimum", value, Value::Const(c)) | ("Maximum" | "Minimum", Value::Const(c), value) => {
                 self.bounded(op == "Maximum", value, c)
             }
-            ("Pow", value, Value::Const(c)) if c.single() == Some(2.0) => self.unary("Square", &[value.clone()]),
+            ("Pow", value, Value::Const(c)) if c.single() == Some(2.0) => {
+                self.unary("Square", std::slice::from_ref(value))
+            }
             ("SquaredDifference", value, Value::Const(c)) | ("SquaredDifference", Value::Const(c), value) => {
                 let difference = self.with_constant(Affine::Subtract, value, c)?;
                 self.unary("Square", &[difference])
@@ -318,6 +320,21 @@ impl Converter<'_, '_> {
             }
         };
         Ok(Value::Map(Map { id, ..map }))
+    }
+
+    /// A choice that does not depend on the picture: a branch, or what a dropout makes of one.
+    pub(super) fn select(&mut self, inputs: &[Value]) -> Result<Value, Reason> {
+        match inputs {
+            [Value::Const(condition), yes, no] if condition.len() == 1 => match (condition.at(0), no) {
+                (0.0, no) => Ok(no.clone()),
+                (1.0, _) => Ok(yes.clone()),
+                (kept, Value::Const(zero)) if zero.single() == Some(0.0) => {
+                    self.with_constant(Affine::Multiply, yes, &Tensor::number(kept))
+                }
+                _ => Err("it chooses by a number that is no truth value".into()),
+            },
+            _ => Err("a choice for each element is not supported".into()),
+        }
     }
 
     pub(super) fn add_n(&mut self, inputs: &[Value]) -> Result<Value, Reason> {

@@ -56,9 +56,15 @@ impl Converter<'_, '_> {
     }
 
     /// The window of a pooling layer.
-    pub(super) fn pool_window(&self, node: &Node<'_>, format: Format) -> Result<Window, Reason> {
+    pub(super) fn pool_window(&mut self, node: &Node<'_>, format: Format) -> Result<Window, Reason> {
         let kernel = pair("ksize", format, &node.ints("ksize")?)?;
-        self.window(node, format, kernel)
+        let window = self.window(node, format, kernel)?;
+        // Checking that every window has a pixel goes over the padding.
+        if let Padding::Explicit { top, left, bottom, right } = window.padding {
+            let pixels = [top, left, bottom, right].into_iter().fold(0usize, usize::saturating_add);
+            self.budget.charge(pixels)?;
+        }
+        Ok(window)
     }
 
     /// Weights with their axes permuted to `axes`, under the name of the node.

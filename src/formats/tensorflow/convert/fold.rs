@@ -7,7 +7,7 @@ use super::{Converter, Reason, Value};
 use crate::formats::tensorflow::graph::Node;
 use crate::formats::tensorflow::proto::DataType;
 use crate::formats::tensorflow::select::{is_placeholder, switch_value};
-use crate::formats::tensorflow::tensor::{Elements, Tensor, count, for_each_place, strides};
+use crate::formats::tensorflow::tensor::{Elements, MAX_RANK, Tensor, count, for_each_place, strides};
 
 /// The operations that [`Converter::pair`] computes.
 const PAIRS: [&str; 17] = [
@@ -68,7 +68,11 @@ impl Converter<'_, '_> {
         let constants: Option<Vec<&Tensor>> =
             inputs.iter().map(|value| if let Value::Const(tensor) = value { Some(tensor) } else { None }).collect();
         let Some(constants) = constants.filter(|constants| !constants.is_empty()) else { return Ok(None) };
-        self.computed(node, inputs, &constants).map(|values| Some(values.into_iter().map(Value::Const).collect()))
+        let values = self.computed(node, inputs, &constants)?;
+        if values.iter().any(|value| value.dims.len() > MAX_RANK) {
+            return Err(format!("constants of more than {MAX_RANK} axes are not supported"));
+        }
+        Ok(Some(values.into_iter().map(Value::Const).collect()))
     }
 
     /// A placeholder that no pictures come from: a switch of training, or a probability of dropout.
@@ -299,7 +303,8 @@ impl Converter<'_, '_> {
         let total =
             values.iter().try_fold(0usize, |sum, value| sum.checked_add(value.len())).ok_or("it is too large")?;
         self.budget.charge(total)?;
-        let outer: usize = first.dims[..axis].iter().product();
+        let outer = count(&first.dims[..axis]).ok_or("it is too large")?;
+        self.budget.charge(outer.saturating_mul(values.len()))?;
         let mut all = Vec::with_capacity(total);
         for row in 0..outer {
             for value in values {
@@ -371,6 +376,7 @@ impl Converter<'_, '_> {
         let Some((&length, rest)) = value.dims.split_first() else {
             return Err("it takes elements of a number".into());
         };
+        self.budget.charge(rest.iter().sum())?;
         let first: Result<Vec<usize>, Reason> = wanted.iter().map(|&index| axis_of(index, length)).collect();
         let all = rest.iter().map(|&dim| (0..dim).collect());
         let taken = self.taken(value, &[first?].into_iter().chain(all).collect::<Vec<_>>())?;
@@ -419,6 +425,7 @@ impl Converter<'_, '_> {
         };
         let mut start = 0;
         let mut parts = Vec::with_capacity(sizes.len());
+        self.budget.charge(sizes.len().saturating_mul(value.dims.iter().sum()))?;
         for size in sizes {
             let along = |(i, &dim): (usize, &usize)| {
                 if i == axis { (start..start + size).collect() } else { (0..dim).collect() }
@@ -461,8 +468,7 @@ fn like(value: &Tensor, dims: Vec<usize>, all: Vec<f64>) -> Tensor {
 
 fn target_dims_of_fill(shape: &Tensor) -> Result<Vec<usize>, Reason> {
     let dims: Option<Vec<usize>> = shape.as_ints()?.into_iter().map(|dim| usize::try_from(dim).ok()).collect();
-    dims.filter(|dims| dims.len() <= crate::formats::tensorflow::tensor::MAX_RANK)
-        .ok_or_else(|| "it fills a shape that no tensor has".into())
+    dims.filter(|dims| dims.len() <= MAX_RANK).ok_or_else(|| "it fills a shape that no tensor has".into())
 }
 
 fn squeezed(node: &Node<'_>, value: &Tensor) -> Result<Tensor, Reason> {

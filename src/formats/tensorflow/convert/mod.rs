@@ -95,6 +95,8 @@ pub struct Converter<'c, 'a> {
     values: HashMap<usize, Vec<Value>>,
     /// The nodes that the output needs, in the order of computation.
     order: Vec<usize>,
+    /// The operation of the first layer with weights, and their shape.
+    first_weight: Option<(&'a str, Vec<usize>)>,
     /// The one node that reads from a node, among those that the output needs.
     sole_reader: HashMap<usize, usize>,
     /// What batches the graph is made for.
@@ -122,6 +124,7 @@ impl<'c, 'a> Converter<'c, 'a> {
             input: None,
             values: HashMap::new(),
             order: order.to_vec(),
+            first_weight: picture::first_weight(graph, order),
             sole_reader: HashMap::new(),
             batch,
             at: String::new(),
@@ -258,6 +261,7 @@ impl<'c, 'a> Converter<'c, 'a> {
             "Pad" | "PadV2" | "MirrorPad" => self.pad(node, inputs)?,
             "ResizeBilinear" | "ResizeNearestNeighbor" => self.resize(node, inputs)?,
             "Shape" => self.shape(inputs)?,
+            "Select" | "SelectV2" => self.select(inputs)?,
             other => return Err(unsupported(other)),
         };
         Ok(vec![value])
@@ -283,6 +287,9 @@ impl<'c, 'a> Converter<'c, 'a> {
 
     /// Adds a node to the net; its shapes must fit.
     fn add(&mut self, name: &str, op: Op, inputs: &[NodeId], params: &[String]) -> Result<NodeId, Reason> {
+        /// What a node weighs, in elements.
+        const NODE_ELEMENTS: usize = 64;
+        self.budget.charge(NODE_ELEMENTS)?;
         let Some(net) = &mut self.net else { return Err("it does not depend on the picture".into()) };
         let shapes: Option<Vec<_>> = inputs.iter().map(|&id| net.shape(id)).collect();
         let param_shapes: Option<Vec<&[usize]>> =

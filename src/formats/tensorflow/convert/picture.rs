@@ -5,7 +5,7 @@ use super::reshape::{axis_of, target_dims};
 use super::resize::size_of;
 use super::{Converter, Map, Reason, Value};
 use crate::formats::FoundPreprocess;
-use crate::formats::tensorflow::graph::Node;
+use crate::formats::tensorflow::graph::{Graph, Node};
 use crate::formats::tensorflow::tensor::Tensor;
 use crate::nn::graph::{ChannelOrder, GraphBuilder};
 use crate::nn::ops::Op;
@@ -86,18 +86,14 @@ impl Converter<'_, '_> {
     pub(super) fn entering(&mut self) -> Picture {
         let rank = match &self.source.dims {
             Some(dims) => dims.len(),
-            None => match self.first_weight() {
-                Some((op, _)) if op == "MatMul" => 2,
-                _ => 4,
-            },
+            None if matches!(self.first_weight, Some(("MatMul", _))) => 2,
+            None => 4,
         };
-        let channels =
-            if self.source.pixels && rank == 3 { self.source.dims.as_ref().and_then(|dims| dims[2]) } else { None };
         Picture {
             name: self.at.clone(),
             rank,
             size: None,
-            channels,
+            channels: None,
             slope: vec![1.0],
             offset: vec![0.0],
             reversed: false,
@@ -187,29 +183,12 @@ impl Converter<'_, '_> {
 
     /// The length of the vectors that enter.
     fn features(&self) -> Option<usize> {
+        let of_weight = || self.first_weight.as_ref().and_then(|(_, dims)| dims.first().copied());
         match self.source.dims.as_deref() {
-            Some([_, features]) => features.or_else(|| self.first_weight().map(|(_, dims)| dims[0])),
-            None => self.first_weight().map(|(_, dims)| dims[0]),
+            Some([_, features]) => features.or_else(of_weight),
+            None => of_weight(),
             _ => None,
         }
-    }
-
-    /// The first layer with weights: its operation, and the shape of its weights, 2 or 4 dimensions of it.
-    fn first_weight(&self) -> Option<(&str, Vec<usize>)> {
-        const MOST_HOPS: usize = 16;
-        let is_layer = |op: &str| matches!(op, "Conv2D" | "DepthwiseConv2dNative" | "MatMul");
-        let node = self.order.iter().map(|&index| &self.graph.nodes[index]).find(|node| is_layer(node.op))?;
-        let mut edge = node.inputs.get(1).copied().flatten()?;
-        for _ in 0..MOST_HOPS {
-            let weights = self.graph.from(edge)?;
-            if weights.op == "Const" {
-                let shape = weights.attribute("value").ok()??.tensor?.tensor_shape?;
-                let dims: Option<Vec<usize>> = shape.dim.iter().map(|dim| usize::try_from(dim.size).ok()).collect();
-                return dims.filter(|dims| matches!(dims.len(), 2 | 4)).map(|dims| (node.op, dims));
-            }
-            edge = weights.inputs.first().copied().flatten()?;
-        }
-        None
     }
 
     /// The input as a node of the net, which it becomes when it is first needed.
@@ -234,8 +213,10 @@ impl Converter<'_, '_> {
 
     fn enter_maps(&mut self, picture: &mut Picture) -> Result<Map, Reason> {
         let mut dims = [None; 4];
-        if let Some([batch, a, b, c]) = self.source.dims.as_deref() {
-            dims = [*batch, *a, *b, *c];
+        match self.source.dims.as_deref() {
+            Some(&[batch, a, b, c]) => dims = [batch, a, b, c],
+            Some(&[a, b, c]) => dims = [None, a, b, c],
+            _ => {}
         }
         let is_colour = |dim: Option<usize>| matches!(dim, Some(1 | 3));
         let unstated = dims[1..].iter().all(Option::is_none) && picture.channels.is_none();
@@ -243,8 +224,8 @@ impl Converter<'_, '_> {
         let format = if planar { Format::Nchw } else { Format::Nhwc };
         let [_, second, third, fourth] = dims;
         let (channels, stated) = if planar { (second, [third, fourth]) } else { (fourth, [second, third]) };
-        let channels = picture.channels.or(channels).or_else(|| match self.first_weight() {
-            Some((op, dims)) if op != "MatMul" && dims.len() == 4 => Some(dims[2]),
+        let channels = picture.channels.or(channels).or_else(|| match &self.first_weight {
+            Some((op, dims)) if *op != "MatMul" => dims.get(2).copied(),
             _ => None,
         });
         let channels = channels.unwrap_or(3);
@@ -297,4 +278,22 @@ impl Converter<'_, '_> {
         self.net = Some(GraphBuilder::new(&picture.name, channels, [height, width]));
         Ok(())
     }
+}
+
+/// The first layer with weights: its operation, and the shape of its weights, 2 or 4 dimensions of it.
+pub(super) fn first_weight<'a>(graph: &Graph<'a>, order: &[usize]) -> Option<(&'a str, Vec<usize>)> {
+    const MOST_HOPS: usize = 16;
+    let is_layer = |op: &str| matches!(op, "Conv2D" | "DepthwiseConv2dNative" | "MatMul");
+    let node = order.iter().map(|&index| &graph.nodes[index]).find(|node| is_layer(node.op))?;
+    let mut edge = node.inputs.get(1).copied().flatten()?;
+    for _ in 0..MOST_HOPS {
+        let weights = graph.from(edge)?;
+        if weights.op == "Const" {
+            let shape = weights.attribute("value").ok()??.tensor?.tensor_shape?;
+            let dims: Option<Vec<usize>> = shape.dim.iter().map(|dim| usize::try_from(dim.size).ok()).collect();
+            return dims.filter(|dims| matches!(dims.len(), 2 | 4)).map(|dims| (node.op, dims));
+        }
+        edge = weights.inputs.first().copied().flatten()?;
+    }
+    None
 }

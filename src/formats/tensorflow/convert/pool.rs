@@ -49,6 +49,9 @@ impl Converter<'_, '_> {
         axes.sort_unstable();
         axes.dedup();
         let gone: Vec<usize> = axes.iter().map(|&axis| map.axes[axis]).collect();
+        if gone.contains(&0) {
+            return Err("it reduces over the pictures of a batch, which is not supported".into());
+        }
         if gone.is_empty() {
             return Ok(Value::Map(map));
         }

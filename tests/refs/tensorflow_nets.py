@@ -40,7 +40,7 @@ def nchw(array):
 
 def write(directory, name, definition):
     with open(os.path.join(directory, name + ".pb"), "wb") as file:
-        file.write(definition.SerializeToString())
+        file.write(definition.SerializeToString(deterministic=True))
 
 
 def save(directory, name, graph, feed, values, targets, layout=nchw, others=None):
@@ -287,6 +287,9 @@ def same_graph(plain):
         x = tf.pad(x, [[0, 0], [1, 0], [0, 2], [0, 0]], name="g", constant_values=0.5)
         x = tf.pad(x, [[0, 0], [1, 1], [2, 1], [0, 0]], "REFLECT", name="h")
         x = tf.pad(x, [[0, 0], [1, 1], [0, 1], [0, 0]], "SYMMETRIC", name="i")
+        x = tf.raw_ops.SpaceToBatchND(input=x, block_shape=[2, 3], paddings=[[2, 2], [3, 3]])
+        x = tf.nn.conv2d(x, weights(3, 3, 4, 5), 1, "VALID", name="spaced")
+        x = tf.raw_ops.BatchToSpaceND(input=x, block_shape=[2, 3], crops=[[0, 0], [0, 2]], name="k")
         tf.reduce_mean(x, [1, 2], name="j")
     return graph
 
@@ -294,7 +297,7 @@ def same_graph(plain):
 def same(directory):
     """SAME windows with strides on odd and even sizes, explicit padding, dilation, groups, planar maps."""
     _, _, pictures = drawn(71)
-    names = ["a", "b", "c", "d", "f", "g", "h", "i", "j"]
+    names = ["a", "b", "c", "d", "f", "g", "h", "i", "k", "j"]
     targets = {name: name + ":0" for name in names}
     save(directory, "same", same_graph(True), "input:0", pictures(1, 15, 22, 3), targets)
     write(directory, "same", same_graph(False).as_graph_def())

@@ -144,6 +144,36 @@ fn a_size_that_is_not_stated_is_assumed() {
 }
 
 #[test]
+fn an_unknown_shape_is_told_by_the_first_weights() {
+    let input = node("input", "Placeholder", &[], &[("dtype", vec![0x30, 1])]);
+    let list = |numbers: [u8; 4]| field(1, &field(3, &numbers));
+    let attributes = [("strides", list([1, 1, 1, 1])), ("padding", field(2, b"SAME"))];
+    let conv = node("conv", "Conv2D", &["input", "w"], &attributes);
+    let graph = [input.clone(), constant("w", &[1, 1, 2, 4], &[1; 32]), conv].concat();
+    assert_eq!(read(&graph).net.shape(0), Some(&Shape::maps(1, 2, 224, 224)));
+    let dense = node("dense", "MatMul", &["input", "w"], &[]);
+    let graph = [input, constant("w", &[12, 2], &[1; 96]), dense].concat();
+    assert_eq!(read(&graph).net.shape(0), Some(&Shape::maps(1, 3, 2, 2)));
+}
+
+#[test]
+fn dropout_passes_everything() {
+    let list =
+        [placeholder(), node("random", "RandomUniform", &["input"], &[]), constant("rate", &[], &[0, 0, 0, 0x3f])];
+    let keep = [
+        node("kept", "GreaterEqual", &["random", "rate"], &[]),
+        constant("two", &[], &[0, 0, 0, 0x40]),
+        node("doubled", "Mul", &["input", "two"], &[]),
+        constant("zero", &[], &[0; 4]),
+        node("dropout", "SelectV2", &["kept", "doubled", "zero"], &[]),
+    ];
+    let imported = read(&[list.concat(), keep.concat()].concat());
+    let factors = |name: &str| imported.net.param_named(name).map(|param| param.data.to_vec());
+    assert_eq!(factors("doubled/factor"), Some(vec![2.0; 3]));
+    assert_eq!(factors("dropout/factor"), Some(vec![0.5; 3]));
+}
+
+#[test]
 fn what_cannot_be_a_net_is_refused() {
     let relu = |input| node("relu", "Relu", &[input], &[]);
     let cases: [(Vec<u8>, &str); 10] = [

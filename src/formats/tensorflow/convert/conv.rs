@@ -2,6 +2,7 @@
 
 use super::layout::{Format, same_axes};
 use super::reshape::constant;
+use super::spaced::spaced_window;
 use super::{Converter, Reason, Value};
 use crate::formats::tensorflow::graph::Node;
 use crate::formats::tensorflow::tensor::Tensor;
@@ -76,33 +77,31 @@ impl Converter<'_, '_> {
 
     pub(super) fn conv2d(&mut self, node: &Node<'_>, inputs: &[Value]) -> Result<Value, Reason> {
         let format = Format::of(node)?;
-        let map = self.map_at(inputs, 0)?;
-        let map = self.maps(&map, format)?;
+        let (map, block) = self.maybe_spaced(inputs, format)?;
         let filter = constant(inputs, 1)?;
         let [height, width, group_in, out] = filter_dims(filter)?;
         let channels = self.net_dims(&map)?.get(1).copied().unwrap_or_default();
         if group_in == 0 || !channels.is_multiple_of(group_in) {
             return Err(format!("its filter takes {group_in} channels, but its input has {channels}"));
         }
-        let window = self.window(node, format, [height, width])?;
+        let window = spaced_window(self.window(node, format, [height, width])?, block)?;
         // OIHW from HWIO.
         let weight = self.weight(filter, &[3, 2, 0, 1], &[out, group_in, height, width])?;
         let op = Op::Conv2d(Conv2d { window, groups: channels / group_in });
-        self.lazy(op, vec![map.id], vec![weight], map.axes)
+        self.maybe_spaced_conv(op, map, weight, block)
     }
 
     pub(super) fn depthwise(&mut self, node: &Node<'_>, inputs: &[Value]) -> Result<Value, Reason> {
         let format = Format::of(node)?;
-        let map = self.map_at(inputs, 0)?;
-        let map = self.maps(&map, format)?;
+        let (map, block) = self.maybe_spaced(inputs, format)?;
         let filter = constant(inputs, 1)?;
         let [height, width, channels, multiplier] = filter_dims(filter)?;
         let out = channels.checked_mul(multiplier).ok_or("its filter is too large")?;
-        let window = self.window(node, format, [height, width])?;
+        let window = spaced_window(self.window(node, format, [height, width])?, block)?;
         // The outputs of a channel lie together: [channel, multiplier, height, width].
         let weight = self.weight(filter, &[2, 3, 0, 1], &[out, 1, height, width])?;
         let op = Op::Conv2d(Conv2d { window, groups: channels });
-        self.lazy(op, vec![map.id], vec![weight], map.axes)
+        self.maybe_spaced_conv(op, map, weight, block)
     }
 
     pub(super) fn conv_transpose(&mut self, node: &Node<'_>, inputs: &[Value]) -> Result<Value, Reason> {

@@ -14,6 +14,7 @@ mod picture;
 mod pool;
 mod reshape;
 mod resize;
+mod spaced;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,6 +50,11 @@ pub(super) enum Value {
     Random {
         low: f64,
         high: f64,
+    },
+    /// Maps that were cut into a batch of every `block`-th pixel, for a convolution with gaps; here they stay whole.
+    Spaced {
+        map: Map,
+        block: [usize; 2],
     },
     /// The branch that is not taken.
     Dead,
@@ -230,6 +236,8 @@ impl<'c, 'a> Converter<'c, 'a> {
             | "FakeQuantWithMinMaxArgs" => self.passed(node, inputs)?,
             "Conv2D" => self.conv2d(node, inputs)?,
             "DepthwiseConv2dNative" => self.depthwise(node, inputs)?,
+            "SpaceToBatchND" => self.space_to_batch(inputs)?,
+            "BatchToSpaceND" => self.batch_to_space(inputs)?,
             "Conv2DBackpropInput" => self.conv_transpose(node, inputs)?,
             "MatMul" | "BatchMatMul" | "BatchMatMulV2" => self.mat_mul(node, inputs)?,
             "BiasAdd" | "BiasAddV1" => self.bias_add(node, inputs)?,
@@ -366,6 +374,9 @@ impl<'c, 'a> Converter<'c, 'a> {
             }
             Value::Const(_) => Err("it is given a constant where it needs what depends on the picture".into()),
             Value::Random { .. } => Err("it computes with random numbers other than those of a dropout".into()),
+            Value::Spaced { .. } => {
+                Err("pictures cut into a batch (`SpaceToBatchND`) are supported right before a convolution only".into())
+            }
             Value::Dead | Value::Text => Err("it is given something that is no picture".into()),
         }
     }

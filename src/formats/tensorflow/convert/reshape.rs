@@ -71,7 +71,7 @@ impl Converter<'_, '_> {
     /// The value in TensorFlow's shape `to`; the axis `rest` takes what other picture sizes leave.
     pub(super) fn reshaped(&mut self, map: &Map, to: &[usize], rest: Option<usize>) -> Result<Value, Reason> {
         let from = self.dims(map)?;
-        if from == to {
+        if from == to || self.only_shapes_scores(map, &from, to) {
             return Ok(Value::Map(map.clone()));
         }
         if to.first() != from.first() {
@@ -110,6 +110,17 @@ impl Converter<'_, '_> {
                 self.shaped(&ordered, to.get(1..).unwrap_or_default(), rest, same_axes(to.len()))
             }
         }
+    }
+
+    /// Whether this last step of the graph gives the probabilities of one pixel another shape: the net ends before it.
+    fn only_shapes_scores(&self, map: &Map, from: &[usize], to: &[usize]) -> bool {
+        let is_last = self.order.last().is_some_and(|&last| self.graph.nodes[last].name == self.at);
+        let op = self.net.as_ref().and_then(|net| net.nodes().get(map.id)).map(|node| &node.op);
+        let long = |dims: &[usize]| dims.iter().copied().filter(|&dim| dim > 1).collect::<Vec<_>>();
+        is_last
+            && matches!(op, Some(Op::Softmax(_) | Op::LogSoftmax(_)))
+            && long(from).len() < 2
+            && long(from) == long(to)
     }
 
     /// A reshape in the net's own order; `dims` are those after the batch.

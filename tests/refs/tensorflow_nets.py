@@ -303,6 +303,32 @@ def same(directory):
     write(directory, "same", same_graph(False).as_graph_def())
 
 
+def planar_graph(plain):
+    """Without a GPU, TensorFlow only computes with channels last: if `plain`, so does this."""
+    weights, positive, _ = drawn(9)
+    order = "NHWC" if plain else "NCHW"
+    graph = tf.Graph()
+    with graph.as_default():
+        x = v1.placeholder(tf.float32, [None, 3, 9, 10], "input")
+        x = tf.transpose(x, [0, 2, 3, 1]) if plain else x
+        x = tf.nn.conv2d(x, weights(3, 2, 3, 4), 2, "SAME", order, name="conv")
+        x = tf.raw_ops.FusedBatchNormV3(x=x, scale=positive(4), offset=weights(4), mean=weights(4), variance=positive(4),
+                                        is_training=False, data_format=order, name="norm").y
+        x = tf.nn.max_pool2d(tf.nn.relu(x), 2, 1, "VALID", order, name="pool")
+        x = tf.transpose(x, [0, 3, 1, 2]) if plain else x
+        x = tf.reshape(x, [-1, 4 * 4 * 4])
+        tf.matmul(x, weights(64, 5), name="scores")
+    return graph
+
+
+def planar(directory):
+    """Channels before height and width throughout."""
+    _, _, pictures = drawn(91)
+    targets = {name: name + ":0" for name in ["conv", "norm", "pool", "scores"]}
+    save(directory, "planar", planar_graph(True), "input:0", pictures(1, 3, 9, 10), targets, lambda array: array)
+    write(directory, "planar", planar_graph(False).as_graph_def())
+
+
 def assorted(directory):
     """Everything else, in a net of no sense."""
     weights, positive, pictures = drawn(8)
@@ -343,7 +369,7 @@ def assorted(directory):
     save(directory, "assorted", graph, "input:0", pictures(1, 9, 8, 3), targets)
 
 
-NETS = [inception, mobilenet, old_norm, unfused, mlp, vector_conv, same, assorted]
+NETS = [inception, mobilenet, old_norm, unfused, mlp, vector_conv, same, planar, assorted]
 
 if __name__ == "__main__":
     os.makedirs(sys.argv[1], exist_ok=True)

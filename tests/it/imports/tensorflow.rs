@@ -12,7 +12,8 @@ use oneiric::nn::ops::Run;
 use super::support;
 
 /// All nets of `tests/refs/tensorflow_nets.py`.
-const NETS: [&str; 8] = ["inception", "mobilenet", "old_norm", "unfused", "mlp", "vector_conv", "same", "assorted"];
+const NETS: [&str; 9] =
+    ["inception", "mobilenet", "old_norm", "unfused", "mlp", "vector_conv", "same", "planar", "assorted"];
 
 fn bytes_of(name: &str) -> Vec<u8> {
     let path = support::data_path(&format!("tensorflow/{name}.pb"));

@@ -1,4 +1,4 @@
-//! What depends on constants only, computed at once; and the parts of a graph that training alone needs.
+//! What depends on constants only, computed at once.
 
 use super::cut::Masks;
 use super::layout::same_axes;
@@ -6,7 +6,7 @@ use super::reshape::{axis_of, constant, split_sizes, target_dims};
 use super::{Converter, Reason, Value};
 use crate::formats::tensorflow::graph::Node;
 use crate::formats::tensorflow::proto::DataType;
-use crate::formats::tensorflow::select::{is_placeholder, switch_value};
+use crate::formats::tensorflow::select::is_placeholder;
 use crate::formats::tensorflow::tensor::{Elements, MAX_RANK, Tensor, count, for_each_place, strides};
 
 /// The operations that [`Converter::pair`] computes.
@@ -31,24 +31,6 @@ const PAIRS: [&str; 17] = [
 ];
 
 impl Converter<'_, '_> {
-    /// Conditions on a constant: the branch that is taken lives, the other is dead.
-    pub(super) fn branch(&mut self, node: &Node<'_>, inputs: &[Value]) -> Result<Option<Vec<Value>>, Reason> {
-        match (node.op, inputs) {
-            ("Switch" | "RefSwitch", [value, Value::Const(condition)]) => {
-                let truth = condition.single().ok_or("its condition is not one truth value")? != 0.0;
-                let (no, yes) = if truth { (Value::Dead, value.clone()) } else { (value.clone(), Value::Dead) };
-                Ok(Some(vec![no, yes]))
-            }
-            ("Merge" | "RefMerge", values) => {
-                let alive = |value: &&Value| !matches!(value, Value::Dead);
-                let index = values.iter().position(|value| alive(&value)).unwrap_or_default();
-                let value = values.iter().find(alive).cloned().unwrap_or(Value::Dead);
-                Ok(Some(vec![value, Value::Const(Tensor::int(i64::try_from(index).unwrap_or(i64::MAX)))]))
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// The values of a node that no picture flows into; `None` if one does.
     pub(super) fn folded(&mut self, node: &Node<'_>, inputs: &[Value]) -> Result<Option<Vec<Value>>, Reason> {
         let one = |value| Ok(Some(vec![value]));
@@ -73,34 +55,6 @@ impl Converter<'_, '_> {
             return Err(format!("constants of more than {MAX_RANK} axes are not supported"));
         }
         Ok(Some(values.into_iter().map(Value::Const).collect()))
-    }
-
-    /// A placeholder that no pictures come from: a switch of training, or a probability of dropout.
-    fn second_placeholder(&mut self, node: &Node<'_>) -> Result<Value, Reason> {
-        if node.data_type("dtype")? == Some(DataType::Text) {
-            return Ok(Value::Text);
-        }
-        match switch_value(node).map_err(|error| error.to_string())? {
-            Some(value) if node.data_type("dtype")? == Some(DataType::Bool) => {
-                Ok(Value::Const(Tensor::int(i64::from(value != 0.0))))
-            }
-            Some(value) => Ok(Value::Const(Tensor::number(value))),
-            None => Err("it is a second input; nets of one input can be run".into()),
-        }
-    }
-
-    /// Arithmetic of the random numbers of a dropout, up to its mask. The mask becomes its own mean, with which the
-    /// factor of dropout cancels: what is left passes everything.
-    fn of_random(&mut self, node: &Node<'_>, inputs: &[Value], [low, high]: [f64; 2]) -> Result<Value, Reason> {
-        let number = inputs.iter().find_map(|value| if let Value::Const(c) = value { c.single() } else { None });
-        Ok(match (node.op, number) {
-            ("Mul", Some(c)) => Value::Random { low: low * c, high: high * c },
-            ("Add" | "AddV2", Some(c)) => Value::Random { low: low + c, high: high + c },
-            ("Identity" | "Cast", _) => Value::Random { low, high },
-            ("Floor", _) if high - low == 1.0 => Value::Const(Tensor::number(low)),
-            ("GreaterEqual", Some(rate)) if [low, high] == [0.0, 1.0] => Value::Const(Tensor::number(1.0 - rate)),
-            _ => return Err("random numbers other than those of a dropout are not supported".into()),
-        })
     }
 
     fn computed(&mut self, node: &Node<'_>, inputs: &[Value], constants: &[&Tensor]) -> Result<Vec<Tensor>, Reason> {
@@ -511,4 +465,19 @@ fn fraction(op: &str) -> Result<fn(f64, f64) -> f64, Reason> {
         "SquaredDifference" => |a, b| (a - b) * (a - b),
         _ => return Err(super::unsupported(op)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_do_not_overflow() {
+        assert_eq!((whole("Add", 2, 3), whole("FloorDiv", -7, 2), whole("FloorMod", -7, 2)), (Ok(5), Ok(-4), Ok(1)));
+        assert_eq!((whole("Div", 7, 2), whole("Less", 1, 2), whole("LogicalAnd", 1, 0)), (Ok(3), Ok(1), Ok(0)));
+        for (op, a, b) in [("Add", i64::MAX, 1), ("Mul", i64::MAX, 2), ("Div", i64::MIN, -1), ("FloorMod", 1, 0)] {
+            assert!(whole(op, a, b).is_err(), "{op}");
+        }
+        assert!(whole("Einsum", 1, 1).is_err() && fraction("Einsum").is_err());
+    }
 }

@@ -15,6 +15,7 @@ mod pool;
 mod reshape;
 mod resize;
 mod spaced;
+mod training;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -259,6 +259,7 @@ impl<'c, 'a> Converter<'c, 'a> {
                 Some((axis, values)) => self.concat(Some(axis), values)?,
                 None => return Err("it joins nothing".into()),
             },
+            "IdentityN" => return Ok(inputs.to_vec()),
             "Split" | "SplitV" => return self.split(node, inputs),
             "Slice" => self.slice(inputs)?,
             "StridedSlice" => self.strided_slice(node, inputs)?,

@@ -18,6 +18,7 @@ pub mod native;
 pub mod netfile;
 mod options;
 mod sniff;
+pub mod tensorflow;
 
 pub use error::{FormatError, ImportError};
 pub use imported::{FoundPreprocess, Imported};

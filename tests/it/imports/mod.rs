@@ -4,3 +4,4 @@ mod caffe;
 mod convnetjs;
 mod matconvnet;
 mod support;
+mod tensorflow;

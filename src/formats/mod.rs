@@ -13,6 +13,8 @@ mod error;
 mod imported;
 pub mod native;
 mod options;
+pub mod pickle;
+pub mod pytorch;
 mod sniff;
 
 pub use error::{FormatError, ImportError};

@@ -83,6 +83,10 @@ def saved(value, **options):
     return out.getvalue()
 
 
+def cast(state, dtype):
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
+
+
 def checkpoints():
     net = randomize(Tiny(), 1)
     state = net.state_dict()
@@ -98,9 +102,9 @@ def checkpoints():
         "legacy_protocol4.pt": saved(state, pickle_protocol=4, **legacy),
         "deflated.pt": repack(plain, zipfile.ZIP_DEFLATED),
         "big_endian.pt": repack(plain, zipfile.ZIP_STORED, big_endian=True),
-        "half.pt": saved({name: value.half() if value.is_floating_point() else value for name, value in state.items()}),
-        "bfloat16.pt": saved({name: value.bfloat16() for name, value in state.items()}),
-        "double_legacy.pt": saved({name: value.double() for name, value in state.items()}, **legacy),
+        "half.pt": saved(cast(state, torch.float16)),
+        "bfloat16.pt": saved(cast(state, torch.bfloat16)),
+        "double_legacy.pt": saved(cast(state, torch.float64), **legacy),
         "data_parallel.pt": saved({"epoch": 3, "state_dict": parallel, "optimizer": momentum, "best": 0.5}),
         "module.pt": saved(nn.DataParallel(net)),
         "module_legacy.pt": saved(net.head[1], **legacy),
@@ -138,8 +142,8 @@ def views(state):
 def nets():
     """Small widths of the nets that are recognized without being torchvision's."""
     for name, net, shape in [
-        ("cifar_resnet_a", CifarResNet([4, 8, 16], [2, 1, 1], "A"), (1, 3, 32, 32)),
-        ("cifar_resnet_b", CifarResNet([4, 6, 8], [1, 2, 1], "B"), (1, 3, 32, 32)),
+        ("cifar_resnet_a", CifarResNet([2, 4, 8], [2, 1, 1], "A"), (1, 3, 32, 32)),
+        ("cifar_resnet_b", CifarResNet([2, 4, 6], [1, 2, 1], "B"), (1, 3, 32, 32)),
         ("tutorial", Tutorial(), (1, 3, 32, 32)),
         ("mnist_example", MnistExample(), (1, 1, 28, 28)),
         ("burn_mnist", BurnMnist(), (1, 1, 28, 28)),
@@ -151,9 +155,9 @@ def nets():
         tensors = {"input": x.detach().float()}
         blobs = net(x)
         for layer, blob in blobs.items():
-            (gradient,) = torch.autograd.grad(0.5 * (blob * blob).sum(), x, retain_graph=True)
             tensors[f"blob:{layer}"] = blob.detach().float()
-            tensors[f"gradient:{layer}"] = gradient.float()
+        (gradient,) = torch.autograd.grad(0.5 * (blob * blob).sum(), x)  # Of the last one.
+        tensors[f"gradient:{layer}"] = gradient.float()
         save_file(tensors, OUT / f"{name}.safetensors")
 
 
@@ -205,8 +209,8 @@ class Tutorial(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 2, 5)
-        self.conv2 = nn.Conv2d(2, 3, 5)
-        self.fc1 = nn.Linear(3 * 5 * 5, 7)
+        self.conv2 = nn.Conv2d(2, 4, 5)
+        self.fc1 = nn.Linear(4 * 5 * 5, 7)
         self.fc2 = nn.Linear(7, 6)
         self.fc3 = nn.Linear(6, 10)
 
@@ -251,9 +255,7 @@ class BurnMnist(nn.Module):
 # timm's name, torchvision's.
 TIMM = [
     ("vgg11_bn", "vgg11_bn"),
-    ("vgg16", "vgg16"),
     ("mobilenetv2_100", "mobilenet_v2"),
-    ("mobilenetv3_large_100", "mobilenet_v3_large"),
     ("mobilenetv3_small_100", "mobilenet_v3_small"),
     ("efficientnet_b0", "efficientnet_b0"),
     ("efficientnet_b5", "efficientnet_b5"),
@@ -299,7 +301,7 @@ def timm_names():
         # Of a batch norm's four tensors one is enough.
         skipped = ("running_mean", "running_var", "num_batches_tracked", "bias")
         all_pairs[name] = [pair for pair in pairs if not pair[0].endswith(skipped) or "conv_head" in pair[0]]
-    (OUT / "timm_names.json").write_text(json.dumps(all_pairs, indent=0) + "\n")
+    (OUT / "timm_names.json").write_text(json.dumps(all_pairs, separators=(",", ":")).replace("],[", "],\n[") + "\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ type Result<T> = std::result::Result<T, ImportError>;
 const MAX_PROTOCOL: u8 = 5;
 
 pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>> {
-    let mut machine = Machine { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+    let mut machine =
+        Machine { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     loop {
         let start = machine.at;
         let opcode = machine.take(1)?[0];
@@ -22,7 +23,9 @@ pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>> {
         }
         machine.step(opcode, start)?;
         if machine.values.len() > MAX_VALUES {
-            return Err(ImportError::TooLarge(format!("the pickle has more than {MAX_VALUES} values, which is not read")));
+            return Err(ImportError::TooLarge(format!(
+                "the pickle has more than {MAX_VALUES} values, which is not read"
+            )));
         }
     }
     let root = machine.pop()?;

@@ -141,7 +141,11 @@ impl<'a> Pickle<'a> {
                 (("_codecs", "encode"), &[text, ..]) => self.latin1(text),
                 (("__builtin__" | "builtins", "bytes" | "bytearray"), []) => Some(Cow::Borrowed(&[])),
                 (("__builtin__" | "builtins", "bytearray"), &[text, ..]) => {
-                    if let Value::Bytes(bytes) = self.get(text) { Some(Cow::Borrowed(bytes)) } else { self.latin1(text) }
+                    if let Value::Bytes(bytes) = self.get(text) {
+                        Some(Cow::Borrowed(bytes))
+                    } else {
+                        self.latin1(text)
+                    }
                 }
                 _ => None,
             },

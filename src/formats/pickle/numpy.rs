@@ -124,7 +124,11 @@ pub fn array(pickle: &Pickle<'_>, id: Id) -> Option<Result<Param, ImportError>> 
     }
 }
 
-fn raw_array(pickle: &Pickle<'_>, [shape, dtype, data]: [Id; 3], is_fortran: bool) -> Option<Result<Param, ImportError>> {
+fn raw_array(
+    pickle: &Pickle<'_>,
+    [shape, dtype, data]: [Id; 3],
+    is_fortran: bool,
+) -> Option<Result<Param, ImportError>> {
     let float = float_type(pickle, dtype)?;
     let dims = pickle.items(shape)?.iter().map(|&dim| usize::try_from(pickle.integer(dim)?).ok());
     let shape: Vec<usize> = dims.collect::<Option<_>>()?;

@@ -7,7 +7,8 @@ fn show(pickle: &Pickle<'_>, id: Id, depth: usize) -> String {
     }
     let list = |ids: &[Id]| ids.iter().map(|&id| show(pickle, id, depth - 1)).collect::<Vec<_>>().join(", ");
     let dict = |entries: &[(Id, Id)]| {
-        let shown = entries.iter().map(|&(k, v)| format!("{}: {}", show(pickle, k, depth - 1), show(pickle, v, depth - 1)));
+        let shown =
+            entries.iter().map(|&(k, v)| format!("{}: {}", show(pickle, k, depth - 1), show(pickle, v, depth - 1)));
         shown.collect::<Vec<_>>().join(", ")
     };
     match pickle.get(id) {
@@ -25,9 +26,11 @@ fn show(pickle: &Pickle<'_>, id: Id, depth: usize) -> String {
         Value::Persistent(id) => format!("@{}", show(pickle, *id, depth - 1)),
         Value::Global(global) => format!("{}.{}", global.module, global.name),
         Value::Object(object) => {
-            let called = format!("{}{}", show(pickle, object.callable, depth - 1), show(pickle, object.arguments, depth - 1));
+            let called =
+                format!("{}{}", show(pickle, object.callable, depth - 1), show(pickle, object.arguments, depth - 1));
             let state = object.state.map_or(String::new(), |state| format!("|{}", show(pickle, state, depth - 1)));
-            let entries = if object.entries.is_empty() { String::new() } else { format!("{{{}}}", dict(&object.entries)) };
+            let entries =
+                if object.entries.is_empty() { String::new() } else { format!("{{{}}}", dict(&object.entries)) };
             format!("{called}{state}{entries}")
         }
     }
@@ -61,14 +64,19 @@ fn values_of_all_protocols() {
         (b"\x80\x03B\x02\x00\x00\x00abC\x01c\x86.", r#"(b"ab", b"c")"#),
         (b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93\x94\x8c\x02ls\x85R.", r#"os.system("ls")"#),
         (b"(iposix\nsystem\np0\n.", "posix.system()"),
-        (b"\x80\x02ccollections\nOrderedDict\n)Rq\x00X\x01\x00\x00\x00aK\x05sK\x01b.", r#"collections.OrderedDict()|1{"a": 5}"#),
+        (
+            b"\x80\x02ccollections\nOrderedDict\n)Rq\x00X\x01\x00\x00\x00aK\x05sK\x01b.",
+            r#"collections.OrderedDict()|1{"a": 5}"#,
+        ),
         (b"\x80\x02(X\x01\x00\x00\x00sK\x03tQ.", r#"@("s", 3)"#),
     ];
-    let failures: Vec<_> =
-        cases.iter().filter_map(|(bytes, expected)| {
+    let failures: Vec<_> = cases
+        .iter()
+        .filter_map(|(bytes, expected)| {
             let got = read(bytes);
             (got.as_deref() != Ok(expected)).then(|| format!("{}: {got:?} instead of {expected}", bytes.escape_ascii()))
-        }).collect();
+        })
+        .collect();
     assert!(failures.is_empty(), "{failures:#?}");
 }
 

@@ -25,7 +25,8 @@ const ALWAYS_ALLOWED: u64 = 16 << 20;
 impl<'a> Unpacked<'a> {
     pub(in crate::formats) fn read(bytes: &'a [u8]) -> Result<Self, ImportError> {
         let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| wrong(&error))?;
-        let mut left = (bytes.len() as u64).saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED).min(crate::formats::MAX_FILE_BYTES);
+        let mut left =
+            (bytes.len() as u64).saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED).min(crate::formats::MAX_FILE_BYTES);
         let mut entries = Vec::new();
         for index in 0..archive.len() {
             let file = archive.by_index(index).map_err(|error| wrong(&error))?;
@@ -39,10 +40,13 @@ impl<'a> Unpacked<'a> {
             })?;
             let content = match (file.compression(), file.data_start()) {
                 (CompressionMethod::Stored, Some(start)) => {
-                    let stored = usize::try_from(start).ok().zip(usize::try_from(size).ok()).and_then(|(start, size)| {
-                        bytes.get(start..start.checked_add(size)?)
-                    });
-                    Cow::Borrowed(stored.ok_or_else(|| ImportError::CutShort(format!("`{}` ends behind it", brief(&name))))?)
+                    let stored = usize::try_from(start)
+                        .ok()
+                        .zip(usize::try_from(size).ok())
+                        .and_then(|(start, size)| bytes.get(start..start.checked_add(size)?));
+                    Cow::Borrowed(
+                        stored.ok_or_else(|| ImportError::CutShort(format!("`{}` ends behind it", brief(&name))))?,
+                    )
                 }
                 _ => Cow::Owned(inflate(file, size, &name)?),
             };
@@ -53,7 +57,8 @@ impl<'a> Unpacked<'a> {
 
     /// The first entry whose path ends so.
     fn ending(&self, suffix: &str) -> Option<&(String, Cow<'a, [u8]>)> {
-        let is_whole = |name: &str| name == suffix || name.strip_suffix(suffix).is_some_and(|start| start.ends_with('/'));
+        let is_whole =
+            |name: &str| name == suffix || name.strip_suffix(suffix).is_some_and(|start| start.ends_with('/'));
         self.entries.iter().find(|(name, _)| is_whole(name))
     }
 }
@@ -71,7 +76,9 @@ fn inflate(file: impl Read, size: u64, name: &str) -> Result<Vec<u8>, ImportErro
 
 fn wrong(error: &ZipError) -> ImportError {
     match error {
-        ZipError::UnsupportedArchive(reason) => ImportError::Unsupported(format!("the zip archive is not read: {reason}")),
+        ZipError::UnsupportedArchive(reason) => {
+            ImportError::Unsupported(format!("the zip archive is not read: {reason}"))
+        }
         other => ImportError::Damaged(format!("its zip archive is wrong: {}", brief(&other.to_string()))),
     }
 }

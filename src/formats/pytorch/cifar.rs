@@ -162,7 +162,8 @@ fn residual(draft: &mut Draft) -> Option<Family> {
         while draft.has(&format!("layer{stages}.{block}.conv1.weight")) {
             let stride = if stages > 1 && block == 0 { 2 } else { 1 };
             let is_last = !draft.has(&format!("layer{stages}.{}.conv1.weight", block + 1));
-            let (after, convolutions) = residual_block(draft, &format!("layer{stages}.{block}"), maps, stride, is_last)?;
+            let (after, convolutions) =
+                residual_block(draft, &format!("layer{stages}.{block}"), maps, stride, is_last)?;
             maps = after;
             layers += convolutions;
             block += 1;
@@ -187,7 +188,13 @@ fn residual(draft: &mut Draft) -> Option<Family> {
 }
 
 /// Two convolutions of 3×3, or three of which the outer are 1×1, and how many they are.
-fn residual_block(draft: &mut Draft, name: &str, input: NodeId, stride: usize, is_last: bool) -> Option<(NodeId, usize)> {
+fn residual_block(
+    draft: &mut Draft,
+    name: &str,
+    input: NodeId,
+    stride: usize,
+    is_last: bool,
+) -> Option<(NodeId, usize)> {
     let (one, three) = (Window::square(1, 1), |stride| Window::square(3, stride).padded(Padding::all(1)));
     let windows = if draft.has(&format!("{name}.conv3.weight")) {
         vec![one, three(stride), one]

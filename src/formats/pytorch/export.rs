@@ -43,7 +43,8 @@ fn suffixes(node: &Node) -> Result<&'static [&'static str], ImportError> {
         Op::BatchNorm(_) => &["weight", "bias", "running_mean", "running_var"],
         _ if node.params.is_empty() => &[],
         _ => {
-            let reason = format!("PyTorch has no {} with parameters, so it has no place in a state dict", node.op.kind());
+            let reason =
+                format!("PyTorch has no {} with parameters, so it has no place in a state dict", node.op.kind());
             return Err(ImportError::layer(&node.name, reason));
         }
     })

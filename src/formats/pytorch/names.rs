@@ -78,14 +78,16 @@ fn respelled(
 /// timm writes some fully connected layers as convolutions.
 fn flatten_classifiers(params: &mut BTreeMap<String, Param>) {
     for (name, param) in params {
-        if let (true, &[out, ..]) = (name.starts_with("classifier.") && param.shape.len() == 4, param.shape.as_slice()) {
+        if let (true, &[out, ..]) = (name.starts_with("classifier.") && param.shape.len() == 4, param.shape.as_slice())
+        {
             param.shape = vec![out, param.data.len().checked_div(out).unwrap_or(0)];
         }
     }
 }
 
 fn vgg(name: &str) -> Option<String> {
-    let heads = [("pre_logits.fc1.", "classifier.0."), ("pre_logits.fc2.", "classifier.3."), ("head.fc.", "classifier.6.")];
+    let heads =
+        [("pre_logits.fc1.", "classifier.0."), ("pre_logits.fc2.", "classifier.3."), ("head.fc.", "classifier.6.")];
     heads.iter().find_map(|(from, to)| name.strip_prefix(from).map(|rest| format!("{to}{rest}")))
 }
 

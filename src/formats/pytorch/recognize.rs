@@ -185,7 +185,11 @@ fn unknown(fits: &mut [(usize, Fit)]) -> ImportError {
         if let Some(misfit) = fit.misfits.first() {
             line.push_str(&format!("; {misfit}"));
         } else if let Some(extra) = fit.extras.first() {
-            line.push_str(&format!("; the file has {} more, such as `{}`", fit.extras.len(), ImportError::brief(extra)));
+            line.push_str(&format!(
+                "; the file has {} more, such as `{}`",
+                fit.extras.len(),
+                ImportError::brief(extra)
+            ));
         }
         nearest.push(line + ")");
     }
@@ -200,4 +204,157 @@ fn unknown(fits: &mut [(usize, Fit)]) -> ImportError {
 fn likeness(fit: &Fit) -> f64 {
     let matching = (fit.wanted() - fit.misfits.len()) as f64;
     matching / (fit.wanted() + fit.extras.len()) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::formats::architectures::{ParamSource, RandomParams};
+    use crate::nn::graph::Param;
+
+    /// The names and shapes of a net's tensors, without numbers.
+    fn hollow(architecture: Architecture, classes: usize) -> StateDict {
+        let mut dict = StateDict::default();
+        for spec in architecture.blueprint(classes).params() {
+            dict.order.push(spec.name.clone());
+            dict.params.insert(spec.name.clone(), Param { shape: spec.shape.clone(), data: [].into() });
+        }
+        dict
+    }
+
+    fn random(architecture: Architecture, classes: usize) -> StateDict {
+        let mut dict = hollow(architecture, classes);
+        for spec in architecture.blueprint(classes).params() {
+            let data = RandomParams::new(1).take(spec).unwrap();
+            dict.params.insert(spec.name.clone(), Param { shape: spec.shape.clone(), data });
+        }
+        dict
+    }
+
+    fn message(dict: StateDict, architecture: Option<&str>) -> String {
+        let options = LoadOptions { architecture: architecture.map(str::to_string), ..LoadOptions::default() };
+        net(dict, &options).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn every_architecture_fits_its_own_tensors_and_no_others() {
+        let mut failures = Vec::new();
+        for architecture in Architecture::ALL {
+            let dict = hollow(architecture, 12);
+            for candidate in Architecture::ALL {
+                let fit = Fit::of(candidate, &dict);
+                if fit.is_whole() != (candidate == architecture) {
+                    failures.push(format!("{candidate} for the tensors of {architecture}"));
+                }
+                if candidate == architecture && fit.classes != 12 {
+                    failures.push(format!("{} classes of {architecture}", fit.classes));
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn a_state_dict_becomes_the_net_that_has_its_tensors() {
+        let mut dict = random(Architecture::SqueezeNet1_1, 7);
+        dict.insert("features.0.num_batches_tracked".into(), Param { shape: vec![], data: [1.0].into() });
+        let expected = dict.params["features.3.squeeze.weight"].clone();
+        let imported = net(dict, &LoadOptions::default()).unwrap();
+        assert_eq!((imported.name.as_str(), imported.notes.len()), ("squeezenet1_1", 1));
+        assert_eq!(imported.net.param_named("features.3.squeeze.weight"), Some(&expected));
+        assert_eq!(imported.net.nodes().last().unwrap().name, "softmax");
+        assert_eq!(imported.net.shape(imported.net.nodes().len() - 1).unwrap().dims(), [1, 7]);
+        assert!(imported.preprocess.mean.is_some());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_with_the_nearest() {
+        let mut dict = hollow(Architecture::ResNet18, 10);
+        dict.insert("extra.weight".into(), Param { shape: vec![1], data: [1.0].into() });
+        let all = message(dict.clone(), None);
+        assert!(
+            all.contains(
+                "nearest are resnet18 (102 of its 102 tensors match; the file has 1 more, such as `extra.weight`), "
+            ),
+            "{all}"
+        );
+        assert!(all.contains("resnet34 (") && all.contains("--architecture"), "{all}");
+        dict.params.remove("layer4.1.conv2.weight");
+        let lacks = message(dict.clone(), Some("resnet18"));
+        assert!(
+            lacks.contains("of the 102 tensors of resnet18, 1 are missing")
+                && lacks.contains("`layer4.1.conv2.weight` is missing"),
+            "{lacks}"
+        );
+        let wrong = message(dict.clone(), Some("vgg11"));
+        assert!(wrong.contains("22 are missing or of another shape") && wrong.contains("; …"), "{wrong}");
+        assert!(message(dict, Some("resnet5")).starts_with("there is no architecture `resnet5`"));
+    }
+
+    #[test]
+    fn training_heads_are_no_obstacle_and_what_is_forced_may_have_more() {
+        let mut dict = hollow(Architecture::GoogLeNet, 1000);
+        dict.insert("aux1.fc2.bias".into(), Param { shape: vec![1], data: [1.0].into() });
+        assert!(Fit::of(Architecture::GoogLeNet, &dict).is_whole());
+        let mut dict = random(Architecture::SqueezeNet1_0, 3);
+        dict.insert("extra.weight".into(), Param { shape: vec![1], data: [1.0].into() });
+        let options = LoadOptions { architecture: Some("squeezenet1_0".into()), ..LoadOptions::default() };
+        let imported = net(dict, &options).unwrap();
+        assert!(imported.notes[1].contains("1 tensors that squeezenet1_0 has not, such as `extra.weight`"));
+    }
+
+    #[test]
+    fn an_epsilon_reaches_all_batch_norms() {
+        let spelling = Spelling { dict: random(Architecture::ResNet18, 2), epsilon: Some(0.5), note: Some("So.") };
+        let fit = Fit::of(Architecture::ResNet18, &spelling.dict);
+        let imported = build(fit, spelling).unwrap();
+        let epsilons = imported.net.nodes().iter().filter_map(|node| match &node.op {
+            Op::BatchNorm(norm) => Some(norm.epsilon),
+            _ => None,
+        });
+        assert!(epsilons.clone().count() == 20 && epsilons.into_iter().all(|epsilon| epsilon == 0.5));
+        assert_eq!(imported.notes[1], "So.");
+    }
+
+    #[test]
+    fn timm_names_become_torchvisions() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/nets/pytorch/timm_names.json");
+        let nets: BTreeMap<String, Vec<[String; 2]>> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(nets.len(), 7);
+        let mut failures = Vec::new();
+        for (net, pairs) in nets {
+            let mut dict = StateDict::default();
+            for (index, [timm, _]) in pairs.iter().enumerate() {
+                dict.insert(timm.clone(), Param { shape: vec![1, 1], data: [index as f32].into() });
+            }
+            let spellings = names::spellings(dict);
+            let [_, Spelling { dict, .. }] = spellings.as_slice() else { panic!("{net} is not recognized as timm's") };
+            for (index, [timm, torchvision]) in pairs.iter().enumerate() {
+                if dict.params.get(torchvision).is_none_or(|param| param.data[0] != index as f32) {
+                    failures.push(format!("{net}: {timm} is not {torchvision} but {}", dict.order[index]));
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn old_names_of_densenet() {
+        let mut dict = StateDict::default();
+        dict.insert(
+            "features.denseblock1.denselayer2.norm.1.weight".into(),
+            Param { shape: vec![1], data: [1.0].into() },
+        );
+        dict.insert(
+            "features.denseblock1.denselayer2.conv.2.weight".into(),
+            Param { shape: vec![1], data: [1.0].into() },
+        );
+        let order = &names::spellings(dict)[0].dict.order;
+        assert_eq!(
+            *order,
+            ["features.denseblock1.denselayer2.norm1.weight", "features.denseblock1.denselayer2.conv2.weight"]
+        );
+    }
 }

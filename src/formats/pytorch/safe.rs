@@ -22,7 +22,14 @@ pub fn tensors(bytes: &[u8]) -> Result<StateDict, ImportError> {
             Dtype::BF16 => Float::Bf16,
             Dtype::F32 => Float::F32,
             Dtype::F64 => Float::F64,
-            Dtype::BOOL | Dtype::U8 | Dtype::I8 | Dtype::I16 | Dtype::U16 | Dtype::I32 | Dtype::U32 | Dtype::I64
+            Dtype::BOOL
+            | Dtype::U8
+            | Dtype::I8
+            | Dtype::I16
+            | Dtype::U16
+            | Dtype::I32
+            | Dtype::U32
+            | Dtype::I64
             | Dtype::U64 => continue,
             other => {
                 let name = ImportError::brief(&name);

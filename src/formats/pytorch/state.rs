@@ -38,9 +38,10 @@ impl StateDict {
     /// Takes off what wrappers put in front of all names: `DataParallel`, `torch.compile`, Lightning.
     pub(super) fn without_prefixes(mut self) -> Self {
         const PREFIXES: [&str; 6] = ["module.", "model.", "_orig_mod.", "net.", "network.", "encoder."];
-        while let Some(prefix) = PREFIXES.iter().find(|prefix| {
-            !self.order.is_empty() && self.order.iter().all(|name| name.starts_with(*prefix))
-        }) {
+        while let Some(prefix) = PREFIXES
+            .iter()
+            .find(|prefix| !self.order.is_empty() && self.order.iter().all(|name| name.starts_with(*prefix)))
+        {
             self = self.renamed(|name| name.strip_prefix(prefix).unwrap_or(name).to_string());
         }
         self
@@ -49,8 +50,22 @@ impl StateDict {
 
 /// The keys under which training programs keep the weights, best first.
 const WRAPPERS: [&str; 16] = [
-    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params",
-    "state_dict_ema", "model_ema", "ema", "params_ema", "teacher", "student", "backbone",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "params",
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+    "params_ema",
+    "teacher",
+    "student",
+    "backbone",
 ];
 
 /// How deep modules and dictionaries may lie in each other.
@@ -86,9 +101,9 @@ impl Walk<'_, '_, '_> {
             if entries.iter().any(|&(_, value)| find_tensor(self.pickle, value).is_some()) {
                 return id;
             }
-            let inner = WRAPPERS.iter().find_map(|key| {
-                self.pickle.entry(id, key).filter(|&value| self.members(value).is_some())
-            });
+            let inner = WRAPPERS
+                .iter()
+                .find_map(|key| self.pickle.entry(id, key).filter(|&value| self.members(value).is_some()));
             match inner {
                 Some(inner) => id = inner,
                 None => return id,

@@ -126,7 +126,9 @@ impl<'a> Storages<'a> {
             let values = bytes.get(start..start + count * size).unwrap_or_default().chunks_exact(size);
             values.map(|value| view.float.read(value, self.order)).collect()
         } else {
-            view.places(count).map(|at| view.float.read(bytes.get(at * size..).unwrap_or_default(), self.order)).collect()
+            view.places(count)
+                .map(|at| view.float.read(bytes.get(at * size..).unwrap_or_default(), self.order))
+                .collect()
         };
         self.read.insert(view.clone(), data.clone());
         Ok(Param { shape: view.shape.clone(), data })
@@ -210,7 +212,9 @@ impl<'a> Global<'a> {
 
 fn rebuild(pickle: &Pickle<'_>, function: &str, arguments: &[Id]) -> Found {
     let found = match (function, arguments) {
-        ("_rebuild_tensor", &[storage, offset, shape, strides]) => view(pickle, storage, None, [offset, shape, strides]),
+        ("_rebuild_tensor", &[storage, offset, shape, strides]) => {
+            view(pickle, storage, None, [offset, shape, strides])
+        }
         ("_rebuild_tensor_v2", &[storage, offset, shape, strides, ..]) => {
             view(pickle, storage, None, [offset, shape, strides])
         }
@@ -240,7 +244,11 @@ fn view(pickle: &Pickle<'_>, storage: Id, dtype: Option<Id>, [offset, shape, str
     let Some(float) = Float::parse(type_name) else {
         let is_float = type_name.to_ascii_lowercase().contains("float") || type_name.contains("Complex");
         let shown = ImportError::brief(type_name);
-        return Some(if is_float { Found::Refused(format!("has numbers of a type that is not read ({shown})")) } else { Found::NotFloat });
+        return Some(if is_float {
+            Found::Refused(format!("has numbers of a type that is not read ({shown})"))
+        } else {
+            Found::NotFloat
+        });
     };
     let number = |id| usize::try_from(pickle.integer(id)?).ok();
     let numbers = |id| pickle.items(id)?.iter().map(|&id| number(id)).collect::<Option<Vec<usize>>>();

@@ -49,9 +49,10 @@ fn accuracy(graph: Graph, [channels, height, width]: [usize; 3], pictures: &[(u8
     session.input_mut().copy_from_slice(&nhwc_from_nchw(dims, &values));
     session.forward();
     let scores = session.blob(output);
-    let right = pictures.iter().zip(scores.data.chunks_exact(scores.data.len() / pictures.len())).filter(|((label, _), scores)| {
-        scores.iter().all(|&score| score <= scores[usize::from(*label)])
-    });
+    let right = pictures
+        .iter()
+        .zip(scores.data.chunks_exact(scores.data.len() / pictures.len()))
+        .filter(|((label, _), scores)| scores.iter().all(|&score| score <= scores[usize::from(*label)]));
     right.count() as f64 / pictures.len() as f64
 }
 
@@ -59,8 +60,19 @@ fn accuracy(graph: Graph, [channels, height, width]: [usize; 3], pictures: &[(u8
 fn every_format_of_one_state_dict_gives_its_tensors_to_the_bit() {
     let expected = pytorch::safetensors_tensors(&bytes("tensors.safetensors")).unwrap();
     let exact = [
-        "zip.pt", "legacy.pt", "protocol4.pt", "protocol5.pt", "legacy_protocol4.pt", "deflated.pt", "big_endian.pt",
-        "double_legacy.pt", "data_parallel.pt", "module.pt", "script.pt", "views.pt", "views_legacy.pt",
+        "zip.pt",
+        "legacy.pt",
+        "protocol4.pt",
+        "protocol5.pt",
+        "legacy_protocol4.pt",
+        "deflated.pt",
+        "big_endian.pt",
+        "double_legacy.pt",
+        "data_parallel.pt",
+        "module.pt",
+        "script.pt",
+        "views.pt",
+        "views_legacy.pt",
     ];
     let mut failures = Vec::new();
     for name in exact {

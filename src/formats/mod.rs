@@ -11,6 +11,7 @@ use crate::nn::graph::Graph;
 pub mod architectures;
 mod error;
 mod imported;
+pub mod lasagne;
 pub mod native;
 mod options;
 pub mod pickle;

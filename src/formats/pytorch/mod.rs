@@ -13,6 +13,8 @@ mod safe;
 mod state;
 mod storage;
 
+pub(super) use archive::Unpacked;
+pub(super) use cifar::padded_shortcut;
 pub use export::to_state_dict_safetensors;
 pub use safe::tensors as safetensors_tensors;
 pub use state::StateDict;

@@ -1,4 +1,5 @@
 //! Nets of foreign formats: whole files against the outputs and input gradients of the framework that made them.
 
+mod lasagne;
 mod pytorch;
 mod support;

@@ -335,16 +335,16 @@ impl<'a> Machine<'a> {
         };
         let pairs = if matches!(opcode, b's' | b'u') { self.pairs(&added)? } else { Vec::new() };
         let top = self.top()?;
-        let done = match (opcode, self.values.get_mut(top as usize)) {
-            (b'a' | b'e', Some(Value::List(items))) => Some(items.extend(added)),
-            (0x90, Some(Value::Set(items))) => Some(items.extend(added)),
-            (b's' | b'u', Some(Value::Dict(entries))) => Some(entries.extend(pairs)),
-            (b's' | b'u', Some(Value::Object(object))) => Some(object.entries.extend(pairs)),
-            (b'a' | b'e' | 0x90, Some(Value::Object(object))) => Some(object.elements.extend(added)),
-            (b'b', Some(Value::Object(object))) => Some(object.state = added.first().copied()),
-            _ => None,
-        };
-        done.ok_or_else(|| self.damaged("items or a state are given to a value that takes none"))
+        match (opcode, self.values.get_mut(top as usize)) {
+            (b'a' | b'e', Some(Value::List(items))) => items.extend(added),
+            (0x90, Some(Value::Set(items))) => items.extend(added),
+            (b's' | b'u', Some(Value::Dict(entries))) => entries.extend(pairs),
+            (b's' | b'u', Some(Value::Object(object))) => object.entries.extend(pairs),
+            (b'a' | b'e' | 0x90, Some(Value::Object(object))) => object.elements.extend(added),
+            (b'b', Some(Value::Object(object))) => object.state = added.first().copied(),
+            _ => return Err(self.damaged("items or a state are given to a value that takes none")),
+        }
+        Ok(())
     }
 }
 

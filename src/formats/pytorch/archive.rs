@@ -26,7 +26,7 @@ impl<'a> Unpacked<'a> {
     pub(in crate::formats) fn read(bytes: &'a [u8]) -> Result<Self, ImportError> {
         let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| wrong(&error))?;
         let mut left =
-            (bytes.len() as u64).saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED).min(crate::formats::MAX_FILE_BYTES);
+            (bytes.len() as u64).saturating_mul(MAX_RATIO).clamp(ALWAYS_ALLOWED, crate::formats::MAX_FILE_BYTES);
         let mut entries = Vec::new();
         for index in 0..archive.len() {
             let file = archive.by_index(index).map_err(|error| wrong(&error))?;

@@ -180,3 +180,34 @@ fn real_mnist_net_in_safetensors() {
     let accuracy = accuracy(graph, [1, 28, 28], &pictures);
     assert!(accuracy >= 0.97, "{accuracy}");
 }
+
+/// For tests/refs/state_dict_check.py: state dicts of nets, and what the nets answer to a picture.
+#[test]
+#[ignore = "writes files for a check that needs PyTorch"]
+fn write_state_dicts() {
+    use oneiric::formats::architectures::{Architecture, RandomParams};
+    let folder = std::path::PathBuf::from(std::env::var_os("STATE_DICT_FOLDER").expect("STATE_DICT_FOLDER is set"));
+    let chosen = std::env::var("STATE_DICT_NETS").unwrap_or("squeezenet1_1 resnet18 googlenet".into());
+    for name in chosen.split_whitespace() {
+        let architecture: Architecture = name.parse().unwrap();
+        let graph = architecture.blueprint(10).build(&mut RandomParams::new(3), Vec::new()).unwrap();
+        let dict = pytorch::to_state_dict_safetensors(&graph).unwrap();
+        std::fs::write(folder.join(format!("{name}.safetensors")), dict).unwrap();
+        let size = graph.input().size;
+        let dims = [1, 3, size[0], size[1]];
+        let picture: Vec<f32> =
+            (0..dims.iter().product::<usize>()).map(|i| (i * 7919 % 997) as f32 / 997.0 - 0.5).collect();
+        let output = graph.output();
+        let net = FrozenNet::new(Arc::new(graph), &[output]);
+        let mut session = net.session(&Shape::new(&dims).unwrap(), false, None).unwrap();
+        session.input_mut().copy_from_slice(&nhwc_from_nchw(dims, &picture));
+        session.forward();
+        let as_bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let (input, softmax) = (as_bytes(&picture), as_bytes(session.blob(output).data));
+        let view = |shape: &[usize], bytes| {
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), bytes).unwrap()
+        };
+        let views = [("input", view(&dims, &input)), ("softmax", view(&[1, 10], &softmax))];
+        std::fs::write(folder.join(format!("{name}.answers")), safetensors::serialize(views, None).unwrap()).unwrap();
+    }
+}

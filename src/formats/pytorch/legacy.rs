@@ -76,3 +76,113 @@ fn element_sizes(pickle: &Pickle<'_>) -> HashMap<String, usize> {
     };
     pickle.ids().filter_map(size).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A checkpoint with the numbers 1 to 4 in a storage `k`, if that is referred to; `object` is a pickle without protocol and STOP.
+    fn checkpoint(object: &[u8]) -> Vec<u8> {
+        let mut bytes = b"\x80\x02\x8a\x0a".to_vec();
+        bytes.extend(MAGIC);
+        bytes.extend(b".\x80\x02M\xe9\x03.\x80\x02}q\x00U\x0dlittle_endianq\x01\x88s.");
+        bytes.extend(b"\x80\x02");
+        bytes.extend(object);
+        if !object.windows(7).any(|window| window == b"storage") {
+            bytes.extend(b".\x80\x02].");
+            return bytes;
+        }
+        bytes.extend(b".\x80\x02]U\x01ka.");
+        bytes.extend(4u64.to_le_bytes());
+        bytes.extend([1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|value| value.to_le_bytes()));
+        bytes
+    }
+
+    /// The opcodes of a tensor; those of its offset, shape and strides are given.
+    fn tensor(class: &str, offset: &[u8], shape: &[u8], strides: &[u8]) -> Vec<u8> {
+        let mut ops = b"ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\n".to_vec();
+        ops.extend(class.as_bytes());
+        ops.extend(b"\nU\x01kU\x03cpuK\x04NtQ");
+        for part in [offset, shape, strides] {
+            ops.extend(part);
+        }
+        ops.extend(b"\x89NtR");
+        ops
+    }
+
+    /// A dictionary of one tensor `w`, and what else is given as key and value.
+    fn dict(tensor: &[u8], rest: &[u8]) -> Vec<u8> {
+        [b"}(U\x01w", tensor, rest, b"u"].concat()
+    }
+
+    const SQUARE: (&[u8], &[u8], &[u8]) = (b"K\x00", b"(K\x02K\x02t", b"(K\x01K\x02t");
+
+    #[test]
+    fn a_column_major_tensor_and_a_call_beside_it() {
+        let square = tensor("FloatStorage", SQUARE.0, SQUARE.1, SQUARE.2);
+        let got = tensors(&checkpoint(&dict(&square, b"U\x01xcos\nsystem\n(U\x04exittR"))).unwrap();
+        assert_eq!(got.order, ["w"]);
+        assert_eq!(
+            (got.params["w"].shape.as_slice(), &*got.params["w"].data),
+            (&[2, 2][..], &[1.0, 3.0, 2.0, 4.0][..])
+        );
+    }
+
+    #[test]
+    fn what_a_file_may_ask_for_is_bounded_and_told() {
+        let huge = b"(\x8a\x06\x00\x00\x00\x00\x00\x01\x8a\x06\x00\x00\x00\x00\x00\x01t";
+        let none = b"(K\x00K\x00t";
+        let long = b"(J\xff\xff\xff\x7ft";
+        let float =
+            |offset: &[u8], shape: &[u8], strides: &[u8]| dict(&tensor("FloatStorage", offset, shape, strides), b"");
+        let shared: Vec<u8> =
+            (0..40).flat_map(|i| [b"}(U\x01ah".as_slice(), &[i], b"U\x01bh", &[i], b"uq", &[i + 1]].concat()).collect();
+        let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+            ("a call", b"cos\nsystem\n(U\x04exittR".to_vec(), "but is what os.system makes"),
+            ("a name", b"cos\nsystem\n".to_vec(), "but is the name os.system"),
+            ("a shape", float(b"K\x00", huge, none), "`w`: a shape of [1099511627776, 1099511627776] is more than"),
+            ("repeated", float(b"K\x00", long, b"(K\x00t"), "is more than the file holds"),
+            ("an offset", float(b"K\x01", SQUARE.1, SQUARE.2), "past the end of its storage of 16 bytes"),
+            ("a stride", float(b"K\x00", SQUARE.1, huge), "past the end"),
+            ("ranks", float(b"K\x00", SQUARE.1, b"(K\x01t"), "not as many strides"),
+            ("a negative", float(b"K\x00", b"(J\xff\xff\xff\xfft", b"(K\x01t"), "not understood"),
+            (
+                "integers",
+                dict(&tensor("IntStorage", SQUARE.0, SQUARE.1, SQUARE.2), b""),
+                "no tensors of floating-point",
+            ),
+            ("a length", dict(&tensor("DoubleStorage", SQUARE.0, SQUARE.1, SQUARE.2), b""), "storage `k` is not whole"),
+            ("no type", b"}U\x07storageNs".to_vec(), "`storage k`: nothing says of what type"),
+            (
+                "a bomb",
+                [&dict(&tensor("FloatStorage", SQUARE.0, SQUARE.1, SQUARE.2), b"")[..], b"q\x00", &shared].concat(),
+                "so often",
+            ),
+            ("itself", b"}q\x00U\x01ah\x00s".to_vec(), ""),
+        ];
+        let failures: Vec<String> = cases
+            .into_iter()
+            .filter_map(|(name, object, expected)| match tensors(&checkpoint(&object)) {
+                Err(error) if error.to_string().contains(expected) => None,
+                other => Some(format!("{name}: {:?} should say {expected}", other.map(|dict| dict.order))),
+            })
+            .collect();
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn other_files_are_told_apart() {
+        let mut tar = vec![0; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        let cases: [(&[u8], &str); 4] = [
+            (&tar, "tar archive"),
+            (b"\x80\x02}.", "not one that torch.save wrote"),
+            (b"PK\x03\x04", "zip archive is wrong"),
+            (b"hello", "pickle"),
+        ];
+        for (bytes, expected) in cases {
+            let error = super::super::tensors(bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error} should say {expected}");
+        }
+    }
+}

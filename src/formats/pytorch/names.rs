@@ -42,8 +42,10 @@ fn modern(name: &str) -> String {
     name
 }
 
-const TF_NOTE: &str = "The names are timm's. Its nets whose names begin with `tf_` have the same tensors but pad and \
-                       normalize differently; if this is one of those, its outputs are not quite right.";
+const TIMM_NOTE: &str = "The names are timm's; a few of timm's weights take pictures as (p − 127.5) / 127.5 instead.";
+const TF_NOTE: &str = "The names are timm's; a few of timm's weights take pictures as (p − 127.5) / 127.5 instead, and its \
+                       nets whose names begin with `tf_` have the same tensors but pad and normalize differently: if this \
+                       is one of those, its outputs are not quite right.";
 
 /// timm's batch norms in nets of this family; torchvision's differ in some.
 const TIMM_EPSILON: f32 = 1e-5;
@@ -51,14 +53,14 @@ const TIMM_EPSILON: f32 = 1e-5;
 fn timm(dict: &StateDict) -> Option<Spelling> {
     let has = |name: &str| dict.params.contains_key(name);
     if has("pre_logits.fc1.weight") {
-        return Some(respelled(dict, vgg, None, None));
+        return Some(respelled(dict, vgg, None, TIMM_NOTE));
     }
     if has("s1.b1.conv1.conv.weight") {
-        return Some(respelled(dict, regnet, None, None));
+        return Some(respelled(dict, regnet, None, TIMM_NOTE));
     }
     if has("conv_stem.weight") && has("blocks.0.0.conv_dw.weight") {
         let family = MobileFamily::of(dict);
-        return Some(respelled(dict, |name| family.rename(name), Some(TIMM_EPSILON), Some(TF_NOTE)));
+        return Some(respelled(dict, |name| family.rename(name), Some(TIMM_EPSILON), TF_NOTE));
     }
     None
 }
@@ -67,12 +69,12 @@ fn respelled(
     dict: &StateDict,
     rename: impl Fn(&str) -> Option<String>,
     epsilon: Option<f32>,
-    note: Option<&'static str>,
+    note: &'static str,
 ) -> Spelling {
     let rename = |name: &str| rename(name).unwrap_or_else(|| name.to_string());
     let mut dict = dict.clone().renamed(rename);
     flatten_classifiers(&mut dict.params);
-    Spelling { dict, epsilon, note }
+    Spelling { dict, epsilon, note: Some(note) }
 }
 
 /// timm writes some fully connected layers as convolutions.

@@ -119,6 +119,12 @@ fn build(fit: Fit, spelling: Spelling) -> Result<Imported, ImportError> {
          to be prepared: as torchvision's {architecture} takes them is assumed."
     ));
     imported.notes.extend(note.map(str::to_string));
+    if ["googlenet", "inception_v3"].contains(&architecture.name()) {
+        imported.notes.push(format!(
+            "torchvision's own {architecture} is made with transform_input=True, which turns pictures normalized for \
+             ImageNet into (p − 127.5) / 127.5; that step is left out here, and pictures are taken so from the start."
+        ));
+    }
     if let Some(first) = extras.first() {
         let count = extras.len();
         let first = ImportError::brief(first);

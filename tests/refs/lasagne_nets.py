@@ -63,6 +63,9 @@ def lists(rng):
     ] + [np.full(2, number, "f4") for number in range(5, 12)]
     np.savez(OUT / "list.npz", *arrays)
     np.savez_compressed(OUT / "list_compressed.npz", *arrays)
+    objects = np.empty(len(arrays), object)
+    objects[:] = arrays
+    np.savez(OUT / "list_objects.npz", objects)
     for protocol in (0, 2, 4, 5):
         (OUT / f"list_p{protocol}.pkl").write_bytes(pickle.dumps(arrays, protocol))
     zoo = {
@@ -78,7 +81,7 @@ def lists(rng):
 
 
 def residual_net(rng):
-    """The recipe's net for CIFAR with one block a stage and four channels."""
+    """The recipe's net for CIFAR with one block a stage and two channels."""
     arrays = []
 
     def noise(*shape, scale=1.0):
@@ -88,24 +91,24 @@ def residual_net(rng):
     def conv_bn(x, out, stride):
         kernel = noise(out, x.shape[1], 3, 3, scale=(2 / (9 * x.shape[1])) ** 0.5)
         x = F.conv2d(x, kernel, stride=stride, padding=1)
-        beta, gamma, mean = noise(out), noise(out), noise(out)
+        beta, gamma, mean = noise(out, scale=0.3), noise(out), noise(out, scale=0.3)
         arrays.append(rng.uniform(0.5, 2, out).astype("f4"))
         inverse_deviation = torch.from_numpy(arrays[-1].astype("f8"))
         shaped = [value.view(1, -1, 1, 1) for value in (beta, gamma, mean, inverse_deviation)]
         return (x - shaped[2]) * (shaped[1] * shaped[3]) + shaped[0]
 
-    picture = rng.uniform(-1, 1, (1, 3, 32, 32)).astype("f4")
+    picture = rng.uniform(-1, 1, (1, 3, 16, 16)).astype("f4")
     x = torch.from_numpy(picture.astype("f8")).requires_grad_()
-    maps = F.relu(conv_bn(x, 4, 1))
+    maps = F.relu(conv_bn(x, 2, 1))
     blobs = {}
-    for stage, width in enumerate((4, 8, 16), 1):
+    for stage, width in enumerate((2, 4, 8), 1):
         stride = 1 if stage == 1 else 2
         branch = conv_bn(F.relu(conv_bn(maps, width, stride)), width, 1)
         if stride == 2:
             maps = F.pad(maps[:, :, ::2, ::2], (0, 0, 0, 0, width // 4, width // 4))
         maps = F.relu(branch + maps)
         blobs[f"stage{stage}.block1"] = maps
-    weight, bias = noise(16, 10), noise(10)
+    weight, bias = noise(8, 10), noise(10)
     blobs["dense"] = maps.mean((2, 3)) @ weight + bias
     blobs["prob"] = blobs["dense"].softmax(1)
     (gradient,) = torch.autograd.grad(0.5 * (blobs["dense"] ** 2).sum(), x)

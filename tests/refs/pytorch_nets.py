@@ -56,6 +56,8 @@ def randomize(net, seed):
             noise = torch.rand(value.shape, generator=generator) - 0.5
             if name.endswith("running_var"):
                 noise = noise + 1
+            elif name.endswith("bias"):
+                noise = noise + 0.25  # Few dead ReLUs.
             elif value.dim() > 1:
                 noise = noise * (24 / value[0].numel()) ** 0.5
             value.copy_(noise)
@@ -106,6 +108,7 @@ def checkpoints():
         "bfloat16.pt": saved(cast(state, torch.bfloat16)),
         "double_legacy.pt": saved(cast(state, torch.float64), **legacy),
         "data_parallel.pt": saved({"epoch": 3, "state_dict": parallel, "optimizer": momentum, "best": 0.5}),
+        "own_wrapper.pt": saved({"step": 1, "my net": {"inner": state}, "optimizer": momentum}),
         "module.pt": saved(nn.DataParallel(net)),
         "module_legacy.pt": saved(net.head[1], **legacy),
         "views.pt": saved(views(state)),
@@ -142,8 +145,8 @@ def views(state):
 def nets():
     """Small widths of the nets that are recognized without being torchvision's."""
     for name, net, shape in [
-        ("cifar_resnet_a", CifarResNet([2, 4, 8], [2, 1, 1], "A"), (1, 3, 32, 32)),
-        ("cifar_resnet_b", CifarResNet([2, 4, 6], [1, 2, 1], "B"), (1, 3, 32, 32)),
+        ("cifar_resnet_a", CifarResNet([2, 4, 8], [2, 1, 1], "A"), (1, 3, 16, 16)),
+        ("cifar_resnet_b", CifarResNet([2, 4, 6], [1, 2, 1], "B"), (1, 3, 16, 16)),
         ("tutorial", Tutorial(), (1, 3, 32, 32)),
         ("mnist_example", MnistExample(), (1, 1, 28, 28)),
         ("burn_mnist", BurnMnist(), (1, 1, 28, 28)),

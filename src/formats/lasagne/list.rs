@@ -22,9 +22,13 @@ pub struct ParamList {
 const MAX_ARRAYS: usize = 1 << 16;
 
 impl ParamList {
-    /// Reads an `.npz`, or a pickle of a list of arrays or of the zoo's dictionary.
+    /// Reads an `.npz`, a pickle of a list of arrays or of the zoo's dictionary, or an `.npy` of a list of arrays.
     pub fn read(bytes: &[u8]) -> Result<Self, ImportError> {
-        let mut list = if bytes.starts_with(b"PK") { Self::from_npz(bytes)? } else { Self::from_pickle(bytes)? };
+        let mut list = if bytes.starts_with(b"PK") {
+            Self::from_npz(bytes)?
+        } else {
+            Self::from_pickle(npy::objects(bytes).unwrap_or(bytes))?
+        };
         for (number, array) in list.arrays.iter().enumerate() {
             if array.data.iter().any(|value| !value.is_finite()) {
                 list.notes.push(format!("Array {number} has values that are not finite."));
@@ -52,6 +56,12 @@ impl ParamList {
         if let Some(missing) = (0..).zip(&numbered).find(|(place, (number, ..))| place != number) {
             return Err(ImportError::Damaged(format!("arr_{} is missing or there twice", missing.0)));
         }
+        // `savez(list)` instead of `savez(*list)` makes one array of objects.
+        if let [(_, _, content)] = numbered.as_slice()
+            && let Some(pickled) = npy::objects(content)
+        {
+            return Self::from_pickle(pickled);
+        }
         let arrays = numbered.into_iter().map(|(_, name, content)| npy::read(content, name));
         Ok(Self { arrays: arrays.collect::<Result<_, _>>()?, ..Self::default() })
     }
@@ -69,7 +79,7 @@ impl ParamList {
             })?,
             None => root,
         };
-        let Some(items) = pickle.items(values) else {
+        let Some(items) = pickle.items(values).or_else(|| numpy::objects(&pickle, values)) else {
             let what = pickle.describe(values);
             return Err(ImportError::Unsupported(format!("the pickle should be a list of arrays, but is {what}")));
         };

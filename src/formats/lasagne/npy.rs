@@ -8,32 +8,44 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Reads an array of floating-point numbers.
 pub(super) fn read(bytes: &[u8], name: &str) -> Result<Param, ImportError> {
-    let field = |reason: String| ImportError::field(name, reason);
-    let damaged = || field("its header is not that of a NumPy array".into());
-    let rest = bytes.strip_prefix(MAGIC).ok_or_else(damaged)?;
-    let (&[major, _minor], rest) = rest.split_first_chunk::<2>().ok_or_else(damaged)?;
-    let (length, rest) = match major {
-        1 => {
-            let (length, rest) = rest.split_first_chunk::<2>().ok_or_else(damaged)?;
-            (usize::from(u16::from_le_bytes(*length)), rest)
-        }
-        2 | 3 => {
-            let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
-            (usize::try_from(u32::from_le_bytes(*length)).map_err(|_| damaged())?, rest)
-        }
-        other => return Err(field(format!("version {other} of NumPy's format is not read"))),
-    };
-    let (header, data) = rest.split_at_checked(length).ok_or_else(damaged)?;
-    let header = std::str::from_utf8(header).map_err(|_| damaged())?;
-    let entry = |key: &str| entry(header, key).ok_or_else(damaged);
+    let field = |reason: &str| ImportError::field(name, reason);
+    let (header, data) = parts(bytes).map_err(field)?;
+    let entry = |key: &str| entry(header, key).ok_or_else(|| field(DAMAGED));
     let description = entry("descr")?;
     let float = string(description).and_then(FloatType::parse).ok_or_else(|| {
         let shown = ImportError::brief(description.get(..40).unwrap_or(description));
-        field(format!("its values are of a type that is not read ({shown}); floating-point numbers are"))
+        field(&format!("its values are of a type that is not read ({shown}); floating-point numbers are"))
     })?;
     let is_fortran = entry("fortran_order")?.starts_with("True");
-    let shape = tuple(entry("shape")?).ok_or_else(damaged)?;
-    decode(float, data, &shape, is_fortran).map_err(|error| field(error.to_string()))
+    let shape = tuple(entry("shape")?).ok_or_else(|| field(DAMAGED))?;
+    decode(float, data, &shape, is_fortran).map_err(|error| field(&error.to_string()))
+}
+
+/// The pickle in an array of objects.
+pub(super) fn objects(bytes: &[u8]) -> Option<&[u8]> {
+    let (header, data) = parts(bytes).ok()?;
+    (string(entry(header, "descr")?)? == "|O").then_some(data)
+}
+
+const DAMAGED: &str = "its header is not that of a NumPy array";
+
+/// The header and the data.
+fn parts(bytes: &[u8]) -> Result<(&str, &[u8]), &'static str> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(DAMAGED)?;
+    let (&[major, _minor], rest) = rest.split_first_chunk::<2>().ok_or(DAMAGED)?;
+    let (length, rest) = match major {
+        1 => {
+            let (length, rest) = rest.split_first_chunk::<2>().ok_or(DAMAGED)?;
+            (usize::from(u16::from_le_bytes(*length)), rest)
+        }
+        2 | 3 => {
+            let (length, rest) = rest.split_first_chunk::<4>().ok_or(DAMAGED)?;
+            (usize::try_from(u32::from_le_bytes(*length)).map_err(|_| DAMAGED)?, rest)
+        }
+        _ => return Err("only versions 1 to 3 of NumPy's format are read"),
+    };
+    let (header, data) = rest.split_at_checked(length).ok_or(DAMAGED)?;
+    Ok((std::str::from_utf8(header).map_err(|_| DAMAGED)?, data))
 }
 
 /// What follows a key of a Python dictionary.
@@ -104,7 +116,7 @@ mod tests {
                 "has 0 bytes",
             ),
             (file(1, "{'descr': '<f4', 'shape': (1,), }", b"1234"), "header"),
-            (file(4, "", b""), "version 4"),
+            (file(4, "", b""), "only versions 1 to 3"),
         ];
         for (bytes, expected) in cases {
             let error = read(&bytes, "arr_0").unwrap_err().to_string();

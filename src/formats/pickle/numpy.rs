@@ -124,6 +124,16 @@ pub fn array(pickle: &Pickle<'_>, id: Id) -> Option<Result<Param, ImportError>> 
     }
 }
 
+/// The elements of an array of objects, as `numpy.ndarray` pickles itself.
+pub fn objects<'a>(pickle: &'a Pickle<'_>, id: Id) -> Option<&'a [Id]> {
+    let Value::Object(object) = pickle.get(id) else { return None };
+    let ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") = pickle.global(object.callable)? else {
+        return None;
+    };
+    let &[_version, _shape, _dtype, _is_fortran, elements] = pickle.items(object.state?)? else { return None };
+    pickle.items(elements)
+}
+
 fn raw_array(
     pickle: &Pickle<'_>,
     [shape, dtype, data]: [Id; 3],

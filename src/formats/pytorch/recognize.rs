@@ -16,8 +16,8 @@ const MAX_CLASSES: usize = 1 << 20;
 
 pub(super) fn net(dict: StateDict, options: &LoadOptions) -> Result<Imported, ImportError> {
     let forced = options.architecture.as_deref();
-    if forced.is_none()
-        && let Some(imported) = cifar::net(&dict)
+    if let Some(imported) = cifar::net(&dict)
+        && forced.is_none_or(|name| name == imported.name)
     {
         return Ok(imported);
     }

@@ -103,13 +103,25 @@ impl Walk<'_, '_, '_> {
             }
             let inner = WRAPPERS
                 .iter()
-                .find_map(|key| self.pickle.entry(id, key).filter(|&value| self.members(value).is_some()));
+                .find_map(|key| self.pickle.entry(id, key).filter(|&value| self.members(value).is_some()))
+                .or_else(|| self.only_member(&entries));
             match inner {
                 Some(inner) => id = inner,
                 None => return id,
             }
         }
         id
+    }
+
+    /// The one entry that has named values itself, beside what training programs keep for their own use.
+    fn only_member(&self, entries: &[(Id, Id)]) -> Option<Id> {
+        const NOT_WEIGHTS: [&str; 8] = ["optim", "sched", "scaler", "lr_", "args", "config", "hparams", "hyper"];
+        let mut members = entries.iter().filter(|&&(key, value)| {
+            let is_weights = |key: &str| !NOT_WEIGHTS.iter().any(|start| key.starts_with(start));
+            self.pickle.text(key).is_some_and(|key| is_weights(&key)) && self.members(value).is_some()
+        });
+        let &(_, only) = members.next()?;
+        members.next().is_none().then_some(only)
     }
 
     /// Named values within a value: the entries of a dictionary, or the parameters, buffers and modules of a module.

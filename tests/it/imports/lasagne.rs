@@ -11,7 +11,8 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(data_path("lasagne").join(name)).unwrap()
 }
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
+    "list_objects.npz",
     "list.npz",
     "list_compressed.npz",
     "list_p0.pkl",
@@ -80,6 +81,6 @@ fn real_residual_net_for_cifar() {
     let imported = lasagne::read(&std::fs::read(path).unwrap(), &LoadOptions::default()).unwrap();
     assert_eq!((imported.name.as_str(), imported.preprocess.order), ("resnet32_cifar10", Some(ChannelOrder::Rgb)));
     if let Some(accuracy) = cifar10_accuracy(finish(imported)) {
-        assert!(accuracy >= 0.99, "{accuracy}");
+        assert!(accuracy >= 0.98, "{accuracy}");
     }
 }

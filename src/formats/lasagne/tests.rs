@@ -85,6 +85,7 @@ fn nets_of_the_zoo_take_lists_of_their_length() {
         ("caffe_reference", 22, vec![96, 3, 11, 11]),
         ("googlenet", 116, vec![64, 3, 7, 7]),
         ("resnet50", 268, vec![64, 3, 7, 7]),
+        ("nin", 24, vec![96, 3, 11, 11]),
         ("nin_cifar10", 18, vec![192, 3, 5, 5]),
         ("resnet32_cifar10", 157, vec![16, 3, 3, 3]),
     ];

@@ -18,6 +18,7 @@ pub(super) enum Model {
     CaffeReference,
     GoogLeNet,
     ResNet50,
+    Nin,
     NinCifar10,
     /// He's residual net for CIFAR with `n` blocks a stage, 6n + 2 layers.
     ResNetCifar10 {
@@ -32,13 +33,14 @@ pub(super) struct Usual {
     pub scale: f32,
 }
 
-const FIXED: [(&str, Model); 7] = [
+const FIXED: [(&str, Model); 8] = [
     ("vgg16", Model::Vgg16),
     ("vgg19", Model::Vgg19),
     ("vgg_cnn_s", Model::VggCnnS),
     ("caffe_reference", Model::CaffeReference),
     ("googlenet", Model::GoogLeNet),
     ("resnet50", Model::ResNet50),
+    ("nin", Model::Nin),
     ("nin_cifar10", Model::NinCifar10),
 ];
 
@@ -98,7 +100,7 @@ impl Model {
         let bgr = |mean| Some(Usual { is_bgr: true, mean, scale: 1.0 });
         match self {
             Self::Vgg16 | Self::Vgg19 | Self::VggCnnS | Self::ResNet50 => bgr([103.939, 116.779, 123.68]),
-            Self::CaffeReference | Self::GoogLeNet => bgr([104.0, 117.0, 123.0]),
+            Self::CaffeReference | Self::GoogLeNet | Self::Nin => bgr([104.0, 117.0, 123.0]),
             Self::NinCifar10 => None,
             // The mean of each pixel is subtracted there, which is not in the file; this is the mean of all.
             Self::ResNetCifar10 { .. } => {
@@ -123,6 +125,7 @@ impl Model {
             Self::CaffeReference => caffe_reference(&mut draft)?,
             Self::GoogLeNet => googlenet(&mut draft)?,
             Self::ResNet50 => resnet50(&mut draft)?,
+            Self::Nin => nin(&mut draft)?,
             Self::NinCifar10 => nin_cifar10(&mut draft)?,
             Self::ResNetCifar10 { n } => resnet_cifar10(&mut draft, n)?,
         }
@@ -306,6 +309,33 @@ fn bottleneck(
     }
     let sum = draft.add(&format!("res{block}"), shortcut, branch);
     Ok(draft.relu(&format!("res{block}_relu"), sum))
+}
+
+/// Lin's network in network (Lin 2013) for ImageNet, as his Caffe net has it.
+fn nin(draft: &mut Draft<'_>) -> Result<()> {
+    let stages: [(usize, [(&str, usize, Window); 3]); 4] = [
+        (1, [("conv1", 96, Window::square(11, 4)), ("cccp1", 96, same(1)), ("cccp2", 96, same(1))]),
+        (2, [("conv2", 256, same(5)), ("cccp3", 256, same(1)), ("cccp4", 256, same(1))]),
+        (3, [("conv3", 384, same(3)), ("cccp5", 384, same(1)), ("cccp6", 384, same(1))]),
+        (4, [("conv4", 1024, same(3)), ("cccp7", 1024, same(1)), ("cccp8", 1000, same(1))]),
+    ];
+    let mut maps = INPUT;
+    for (stage, layers) in stages {
+        for (name, out, window) in layers {
+            maps = draft.conv(name, maps, Conv::new(out, window), End::Rectified)?;
+        }
+        match stage {
+            4 => {}
+            _ => maps = draft.max_pool(&format!("pool{stage}"), maps, Window::square(3, 2).ceil()),
+        }
+        if stage == 3 {
+            maps = draft.dropout("drop", maps);
+        }
+    }
+    maps = draft.global_average("pool4", maps);
+    maps = draft.flatten("output", maps);
+    draft.softmax("prob", maps);
+    Ok(())
 }
 
 /// Lin's network in network (Lin 2013) for CIFAR-10; the softmax is that of its training.

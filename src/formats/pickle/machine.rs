@@ -164,25 +164,7 @@ impl<'a> Machine<'a> {
             }
             b'1' => drop(self.pop_mark()?),
             b'2' => self.stack.push(self.top()?),
-            b'p' | b'q' | b'r' | 0x94 => {
-                let key = match opcode {
-                    b'p' => self.memo_key()?,
-                    b'q' => self.number(1)?,
-                    b'r' => self.number(4)?,
-                    _ => self.memo.len() as u64,
-                };
-                let top = self.top()?;
-                self.memo.insert(key, top);
-            }
-            b'g' | b'h' | b'j' => {
-                let key = match opcode {
-                    b'g' => self.memo_key()?,
-                    b'h' => self.number(1)?,
-                    _ => self.number(4)?,
-                };
-                let id = self.memo.get(&key).copied();
-                self.stack.push(id.ok_or_else(|| self.damaged(&format!("the memo has no {key}")))?);
-            }
+            b'p' | b'q' | b'r' | 0x94 | b'g' | b'h' | b'j' => self.memorize(opcode)?,
             b'a' | b'e' | b's' | b'u' | b'b' | 0x90 => self.change(opcode)?,
             b'R' | b'i' | b'o' | 0x81 | 0x92 | b'c' | 0x93 | b'P' | b'Q' => self.refer(opcode)?,
             0x82..=0x84 => {
@@ -200,6 +182,24 @@ impl<'a> Machine<'a> {
                 let value = self.scalar(opcode, start)?;
                 self.push(value)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Puts the topmost value into the memo, or pushes one from there.
+    fn memorize(&mut self, opcode: u8) -> Result<()> {
+        let key = match opcode {
+            b'p' | b'g' => self.memo_key()?,
+            b'q' | b'h' => self.number(1)?,
+            b'r' | b'j' => self.number(4)?,
+            _ => self.memo.len() as u64,
+        };
+        if matches!(opcode, b'g' | b'h' | b'j') {
+            let id = self.memo.get(&key).copied();
+            self.stack.push(id.ok_or_else(|| self.damaged(&format!("the memo has no {key}")))?);
+        } else {
+            let top = self.top()?;
+            self.memo.insert(key, top);
         }
         Ok(())
     }

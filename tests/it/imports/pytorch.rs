@@ -212,3 +212,35 @@ fn write_state_dicts() {
         std::fs::write(folder.join(format!("{name}.answers")), safetensors::serialize(views, None).unwrap()).unwrap();
     }
 }
+
+/// The state dicts that tests/refs/timm_check.py writes, against the answers of timm's nets.
+#[test]
+#[ignore = "reads files that timm made"]
+fn timm_state_dicts() {
+    let folder = std::path::PathBuf::from(std::env::var_os("TIMM_FOLDER").expect("TIMM_FOLDER is set"));
+    let mut failures = Vec::new();
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "safetensors") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let imported = match pytorch::read_safetensors(&std::fs::read(&path).unwrap(), &LoadOptions::default()) {
+            Ok(imported) => imported,
+            Err(error) => {
+                failures.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        println!("{name} is {}", imported.name);
+        let graph = finish(imported);
+        let answers = support::tensors(&path.with_extension("answers"));
+        let find = |wanted: &str| &answers.iter().find(|(name, _)| name == wanted).unwrap().1;
+        let (got, _) = support::run_plainly(&graph, find("input"), graph.logits());
+        support::compare(&name, &got, find("logits"), support::TOLERANCE, &mut failures);
+        checked += 1;
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert!(checked > 0);
+}

@@ -313,20 +313,20 @@ fn bottleneck(
 
 /// Lin's network in network (Lin 2013) for ImageNet, as his Caffe net has it.
 fn nin(draft: &mut Draft<'_>) -> Result<()> {
-    let stages: [(usize, [(&str, usize, Window); 3]); 4] = [
-        (1, [("conv1", 96, Window::square(11, 4)), ("cccp1", 96, same(1)), ("cccp2", 96, same(1))]),
-        (2, [("conv2", 256, same(5)), ("cccp3", 256, same(1)), ("cccp4", 256, same(1))]),
-        (3, [("conv3", 384, same(3)), ("cccp5", 384, same(1)), ("cccp6", 384, same(1))]),
-        (4, [("conv4", 1024, same(3)), ("cccp7", 1024, same(1)), ("cccp8", 1000, same(1))]),
+    type Layer = (&'static str, usize, Window);
+    let stages: [[Layer; 3]; 4] = [
+        [("conv1", 96, Window::square(11, 4)), ("cccp1", 96, same(1)), ("cccp2", 96, same(1))],
+        [("conv2", 256, same(5)), ("cccp3", 256, same(1)), ("cccp4", 256, same(1))],
+        [("conv3", 384, same(3)), ("cccp5", 384, same(1)), ("cccp6", 384, same(1))],
+        [("conv4", 1024, same(3)), ("cccp7", 1024, same(1)), ("cccp8", 1000, same(1))],
     ];
     let mut maps = INPUT;
-    for (stage, layers) in stages {
+    for (stage, layers) in (1..).zip(stages) {
         for (name, out, window) in layers {
             maps = draft.conv(name, maps, Conv::new(out, window), End::Rectified)?;
         }
-        match stage {
-            4 => {}
-            _ => maps = draft.max_pool(&format!("pool{stage}"), maps, Window::square(3, 2).ceil()),
+        if stage < 4 {
+            maps = draft.max_pool(&format!("pool{stage}"), maps, Window::square(3, 2).ceil());
         }
         if stage == 3 {
             maps = draft.dropout("drop", maps);

@@ -21,7 +21,7 @@ pub(super) fn net(dict: StateDict, options: &LoadOptions) -> Result<Imported, Im
     {
         return Ok(imported);
     }
-    let spellings = names::spellings(dict);
+    let mut spellings = names::spellings(dict);
     let candidates = match forced {
         Some(name) => vec![name.parse().map_err(|error: ArchitectureError| ImportError::Needs(error.to_string()))?],
         None => Architecture::ALL.to_vec(),
@@ -32,20 +32,14 @@ pub(super) fn net(dict: StateDict, options: &LoadOptions) -> Result<Imported, Im
             fits.push((place, Fit::of(architecture, &spelling.dict)));
         }
     }
-    // The best first; of equals, the first architecture and the file's own spelling.
-    fits.sort_by_key(|(_, fit)| (fit.misfits.len() + fit.extras.len()) * usize::from(!fit.is_whole()));
-    let Some((place, fit)) = fits.first() else {
-        return Err(ImportError::Unsupported("no architectures are known".into()));
-    };
-    let is_accepted = if forced.is_some() { fit.misfits.is_empty() } else { fit.is_whole() };
-    let place = *place;
-    if !is_accepted {
-        return Err(if forced.is_some() { lacking(fit) } else { unknown(&mut fits) });
-    }
-    let Some((_, fit)) = fits.into_iter().next() else { return Err(ImportError::Unsupported(String::new())) };
-    match spellings.into_iter().nth(place) {
-        Some(spelling) => build(fit, spelling),
-        None => Err(ImportError::Unsupported("no spelling fits".into())),
+    let accepts = |fit: &Fit| if forced.is_some() { fit.misfits.is_empty() } else { fit.is_whole() };
+    match fits.iter().position(|(_, fit)| accepts(fit)) {
+        Some(best) => {
+            let (place, fit) = fits.swap_remove(best);
+            build(fit, spellings.swap_remove(place))
+        }
+        None if forced.is_some() => Err(lacking(&fits)),
+        None => Err(unknown(&mut fits)),
     }
 }
 
@@ -152,9 +146,12 @@ fn rebuilt(graph: &Graph, epsilon: Option<f32>) -> Result<GraphBuilder, ImportEr
     Ok(net)
 }
 
-/// Why the weights are not of the architecture that the user names.
-fn lacking(fit: &Fit) -> ImportError {
+/// Why the weights are not of the architecture that the user names, in the spelling that comes nearest.
+fn lacking(fits: &[(usize, Fit)]) -> ImportError {
     const SHOWN: usize = 3;
+    let Some((_, fit)) = fits.iter().min_by_key(|(_, fit)| fit.misfits.len()) else {
+        return ImportError::Needs("name an architecture".into());
+    };
     let shown: Vec<String> = fit.misfits.iter().take(SHOWN).map(Misfit::to_string).collect();
     let (misfits, wanted) = (fit.misfits.len(), fit.wanted());
     let more = if misfits > SHOWN { "; …" } else { "" };

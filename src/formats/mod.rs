@@ -13,10 +13,13 @@ pub mod caffe;
 pub mod convnetjs;
 mod error;
 mod imported;
+pub mod lasagne;
 pub mod matconvnet;
 pub mod native;
 pub mod netfile;
 mod options;
+pub mod pickle;
+pub mod pytorch;
 mod sniff;
 pub mod tensorflow;
 

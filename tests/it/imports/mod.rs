@@ -2,6 +2,8 @@
 
 mod caffe;
 mod convnetjs;
+mod lasagne;
 mod matconvnet;
+mod pytorch;
 mod support;
 mod tensorflow;

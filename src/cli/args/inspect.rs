@@ -27,6 +27,9 @@ Examples:
 /// Any layer that is listed here can be dreamt with: oneiric dream PHOTO --layer NAME. Besides, the net can be drawn,
 /// timed, compared with another one, and what its layers compute can be written to files.
 ///
+/// The bytes of a layer are those of its output for one picture, in single precision. A dream holds only those that it
+/// needs at the same time: below the list stands what it takes as a whole, with the default layer and with the deepest.
+///
 /// Photos are resized to the net's own size or --size, whatever their proportions, and preprocessed by the net's rule;
 /// transparent pixels are white.
 #[derive(Args, Debug)]

@@ -183,7 +183,7 @@ mod tests {
     use crate::nn::ops::Op;
     use crate::nn::ops::scale::Scale;
     use crate::nn::ops::softmax::Softmax;
-    use crate::tasks::look::testing::{preprocess, sketch};
+    use crate::tasks::look::testing::preprocess;
 
     /// Multiplies the channels of one pixel.
     fn scaling(factors: [f32; 3], with_softmax: bool) -> Graph {

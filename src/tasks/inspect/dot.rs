@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::Inspection;
 use super::describe::{Family, dimensions, shortened, words};
-use crate::base::text::with_unit;
+use super::{Inspection, Layer};
 use crate::nn::graph::Graph;
 
 /// Longer names lose their middle.
@@ -20,10 +19,9 @@ pub fn dot(graph: &Graph, inspection: &Inspection) -> String {
     for (id, node) in graph.nodes().iter().enumerate() {
         let layer = id.checked_sub(1).and_then(|i| inspection.layers.get(i));
         let output = layer.map_or(&inspection.totals.input, |layer| &layer.output);
-        let mut lines = vec![shortened(&node.name, MOST_NAME), format!("{}  {}", words(graph, id), dimensions(output))];
-        if let Some(layer) = layer.filter(|layer| layer.params > 0) {
-            lines.push(format!("{} weights, {} MACs", with_unit(layer.params), with_unit(layer.macs)));
-        }
+        let mut lines =
+            vec![shortened(&node.name, MOST_NAME), format!("{} · {}", words(graph, id), dimensions(output))];
+        lines.extend(layer.and_then(Layer::cost));
         let colours = Family::of(&node.op).colours();
         // Writing into a String cannot fail.
         let _ = writeln!(
@@ -76,14 +74,15 @@ mod tests {
         let edges: usize = graph.nodes().iter().map(|node| node.inputs.len()).sum();
         assert_eq!((nodes, text.matches(" -> ").count()), (graph.nodes().len(), edges));
         assert!(text.starts_with("digraph \"efficientnet-lite0\" {\n") && text.ends_with("}\n"), "{text}");
-        assert!(text.contains("Conv2d 3×3 /2  32×112×112\\n864 weights, 10.8 M MACs"), "{text}");
+        assert!(text.contains("Conv2d 3×3 /2 · 32×112×112\\n864 weights, 10.8 M MACs"), "{text}");
     }
 
     #[test]
     fn a_small_net_is_written_as_expected() {
         let graph = sketch();
         let text = dot(&graph, &inspect(&graph, None).unwrap());
-        let first = "  n0 [label=\"data\\nInput  3×4×6\", tooltip=\"data\", fillcolor=\"#f1f3f5\", color=\"#868e96\"];";
+        let first =
+            "  n0 [label=\"data\\nInput · 3×4×6\", tooltip=\"data\", fillcolor=\"#f1f3f5\", color=\"#868e96\"];";
         assert!(text.contains(first), "{text}");
         assert!(text.ends_with("  n0 -> n1;\n  n1 -> n2;\n  n1 -> n3;\n  n2 -> n4;\n}\n"), "{text}");
     }

@@ -158,6 +158,7 @@ fn safe(layer: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::tensor::Shape;
     use crate::imageio::{Filter, Picture};
     use crate::tasks::look::testing::{photo, shipped, sketch};
 
@@ -252,6 +253,4 @@ mod tests {
         let long = file_names(&[&"夢".repeat(1000)]).remove(0);
         assert!(long.gradient.len() <= MOST_NAME_BYTES + 9, "{}", long.gradient.len());
     }
-
-    use crate::base::tensor::Shape;
 }

@@ -82,6 +82,16 @@ pub struct Layer {
     pub stride: Option<[f64; 2]>,
 }
 
+impl Layer {
+    /// `864 weights, 10.8 M MACs`, for layers that have any.
+    fn cost(&self) -> Option<String> {
+        let told = |number: u64, what: &str| (number > 0).then(|| format!("{} {what}", with_unit(number)));
+        let parts: Vec<String> =
+            [told(self.params, "weights"), told(self.macs, "MACs")].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
 /// The sums over a net, and what it says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Totals {

@@ -87,11 +87,11 @@ impl Label {
         let output = dimensions(layer.map_or(&inspection.totals.input, |layer| &layer.output));
         let most = BOX_WIDTHS[1] - 2.0 * BOX_INSET;
         let name = fitted(&node.name, NAME_SIZE, true, most);
-        let whole_detail = format!("{}  {output}", words(graph, id));
+        let whole_detail = format!("{} · {output}", words(graph, id));
         let detail = fitted(&whole_detail, DETAIL_SIZE, false, most);
         // What is not to be read in the box.
         let cut = [(&name, &node.name), (&detail, &whole_detail)].into_iter().filter(|(shown, whole)| shown != whole);
-        let tip: Vec<String> = cut.map(|(_, whole)| whole.clone()).chain(layer.map(cost)).collect();
+        let tip: Vec<String> = cut.map(|(_, whole)| whole.clone()).chain(layer.map(told)).collect();
         Self { name, detail, tip: tip.join("\n"), family: Family::of(&node.op) }
     }
 
@@ -100,14 +100,13 @@ impl Label {
     }
 }
 
-fn cost(layer: &Layer) -> String {
-    let sees = layer.receptive_field.map_or("sees all of the picture".to_string(), |[vertical, horizontal]| {
-        format!("sees {vertical}×{horizontal} pixels")
-    });
-    if layer.params == 0 && layer.macs == 0 {
-        return sees;
-    }
-    format!("{} weights, {} MACs, {sees}", with_unit(layer.params), with_unit(layer.macs))
+/// What a layer costs and sees.
+fn told(layer: &Layer) -> String {
+    let sees = match layer.receptive_field {
+        Some([vertical, horizontal]) => format!("sees {vertical}×{horizontal} pixels"),
+        None => "sees all of the picture".to_string(),
+    };
+    layer.cost().map_or_else(|| sees.clone(), |cost| format!("{cost}, {sees}"))
 }
 
 /// The families that the net has, as a row of small boxes, and how wide it is.
@@ -289,7 +288,7 @@ mod tests {
             assert_eq!((text.matches("<path d=").count(), text.matches("h8z").count()), (edges, edges));
         }
         let text = drawn(&shipped());
-        assert!(text.contains(">stem/conv</text>") && text.contains(">Conv2d 3×3 /2  32×112×112</text>"));
+        assert!(text.contains(">stem/conv</text>") && text.contains(">Conv2d 3×3 /2 · 32×112×112</text>"));
         assert!(text.len() < 60_000, "{}", text.len());
     }
 

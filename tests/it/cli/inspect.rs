@@ -216,7 +216,7 @@ fn a_net_is_drawn() {
     assert_eq!(lines.iter().map(|line| &line["format"]).collect::<Vec<_>>(), ["dot", "svg"]);
     let svg = String::from_utf8(read(folder.path("net.svg"))).expect("UTF-8");
     assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && svg.ends_with("</svg>\n"));
-    assert!(svg.contains(">Depthwise 3×3  32×112×112</text>"), "{svg}");
+    assert!(svg.contains(">Depthwise 3×3 · 32×112×112</text>"), "{svg}");
     let dot = folder.run(["inspect", "--dot", "-"]);
     assert!(dot.assert_done().stdout.starts_with("digraph \"efficientnet-lite0\" {"), "{dot:?}");
     assert_eq!(dot.stdout.into_bytes(), read(folder.path("deep/net.dot")));
@@ -262,7 +262,7 @@ fn what_cannot_be_is_refused_and_no_file_is_touched() {
         (&["--dump", "fc,pool", "--photo", "photo.png", "--out", "x.npy"], "several layers need a folder"),
         (&["--dump", "fc", "--photo", "photo.png", "--out", "plain"], "plain is a file"),
         (&["--dump", "fc", "--photo", "photo.png", "--size", "9x9"], "`fc`"),
-        (&["--dump", "block/conv", "--photo", "photo.png", "--size", "99999x99999", "--max-memory", "1G"], "memory"),
+        (&["--dump", "block/conv", "--photo", "photo.png", "--size", "20000x20000", "--max-memory", "1G"], "of memory"),
         (&["--profile", "photo.png", "--rounds", "999999"], "999999 rounds"),
         (&["--profile", "photo.png", "--out", "photo.png"], "--out"),
         (&["--svg", "tiny.safetensors"], "choose another name for --svg"),

@@ -1,6 +1,6 @@
 //! Whether two nets compute the same on a photo.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{InspectArgs, input_of, load, memory, report};
@@ -11,7 +11,7 @@ use crate::tasks::catalogue;
 use crate::tasks::inspect::describe::dimensions;
 use crate::tasks::inspect::{Answer, Comparison, DEFAULT_TOLERANCE, LayerDifference, compare};
 
-pub fn run(args: &InspectArgs, graph: &Arc<Graph>, other: &str, photo: &PathBuf) -> Result<Exit, Failure> {
+pub fn run(args: &InspectArgs, graph: &Arc<Graph>, other: &str, photo: &Path) -> Result<Exit, Failure> {
     let other = catalogue::open(other).map_err(Failure::input)?;
     let picture = load(args, photo)?;
     let inputs = [input_of(args, graph, &picture)?, input_of(args, &other, &picture)?];

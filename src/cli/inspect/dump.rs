@@ -32,7 +32,7 @@ struct ObjectiveLine {
     value: f64,
 }
 
-pub fn run(args: &InspectArgs, graph: &Arc<Graph>, photo: &PathBuf) -> Result<Exit, Failure> {
+pub fn run(args: &InspectArgs, graph: &Arc<Graph>, photo: &Path) -> Result<Exit, Failure> {
     let objective = match &args.class {
         Some(class) => Objective::of_class(graph, class),
         None => Objective::of_layer(graph, args.layer.as_deref()),

@@ -1,6 +1,6 @@
 //! `oneiric inspect`: the layers of a net, drawings of it, and what it does with a photo.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -70,7 +70,7 @@ fn memory(args: &InspectArgs) -> Option<u64> {
     args.common.max_memory.map(|Bytes(bytes)| bytes).or_else(available_bytes)
 }
 
-fn load(args: &InspectArgs, photo: &PathBuf) -> Result<Picture, Failure> {
+fn load(args: &InspectArgs, photo: &Path) -> Result<Picture, Failure> {
     let loaded = imageio::load(photo, &args.common.limits()).map_err(Failure::input)?;
     if !args.common.quiet {
         loaded.notes.iter().for_each(|note| complain(note));

@@ -1,6 +1,6 @@
 //! Which of its things `inspect` is asked for, and which options go with it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::is_stdout;
 use crate::cli::args::InspectArgs;
@@ -11,9 +11,9 @@ use crate::tasks::inspect::ALL;
 pub enum Mode<'a> {
     Layers,
     Draw,
-    Profile(&'a PathBuf),
-    Check { other: &'a str, photo: &'a PathBuf },
-    Dump(&'a PathBuf),
+    Profile(&'a Path),
+    Check { other: &'a str, photo: &'a Path },
+    Dump(&'a Path),
 }
 
 impl<'a> Mode<'a> {
@@ -22,7 +22,7 @@ impl<'a> Mode<'a> {
         only_one(args)?;
         options_belong(args)?;
         let photo = |option: &str| {
-            args.photo.as_ref().ok_or_else(|| format!("{option} runs the net on a photo: add --photo PHOTO"))
+            args.photo.as_deref().ok_or_else(|| format!("{option} runs the net on a photo: add --photo PHOTO"))
         };
         if args.dot.is_some() || args.svg.is_some() {
             drawings_have_places(args)?;
@@ -80,7 +80,7 @@ fn drawings_have_places(args: &InspectArgs) -> Result<(), String> {
     if args.out.is_some() {
         return Err("--dot and --svg name their own files: leave out --out".into());
     }
-    let places: Vec<&PathBuf> = args.dot.iter().chain(&args.svg).collect();
+    let places: Vec<&Path> = args.dot.as_deref().into_iter().chain(args.svg.as_deref()).collect();
     let to_stdout = places.iter().filter(|place| is_stdout(place)).count();
     if to_stdout == 2 {
         return Err("stdout takes one drawing only: give --dot or --svg a file".into());

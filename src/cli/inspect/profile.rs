@@ -1,6 +1,6 @@
 //! How long each layer takes, as a table or as JSON lines.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::tasks::inspect::{DEFAULT_ROUNDS, FamilyTime, Profile, ProfileRow, Pro
 const MOST_NAME: usize = 44;
 const MOST_FUSED: usize = 48;
 
-pub fn run(args: &InspectArgs, graph: &Arc<Graph>, photo: &PathBuf) -> Result<Exit, Failure> {
+pub fn run(args: &InspectArgs, graph: &Arc<Graph>, photo: &Path) -> Result<Exit, Failure> {
     let input = input_of(args, graph, &load(args, photo)?)?;
     let rounds = args.rounds.unwrap_or(DEFAULT_ROUNDS);
     let profile = profile(graph, &input, args.layer.as_deref(), rounds, memory(args)).map_err(Failure::input)?;

@@ -10,7 +10,7 @@ use crate::nn::exec::reference::Reference;
 use crate::nn::graph::{Graph, NodeId};
 use crate::nn::ops::Run;
 
-/// What every layer's values are called that mean all layers.
+/// Among the names of layers: all of them.
 pub const ALL: &str = "all";
 
 /// Longer file names, in bytes and without what is put behind, are cut.

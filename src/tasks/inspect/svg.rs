@@ -60,7 +60,7 @@ pub fn svg(graph: &Graph, inspection: &Inspection) -> String {
     text + "</g>\n</svg>\n"
 }
 
-/// `picture 3×224×224, 66 layers, …`.
+/// `for a picture of 3×224×224: 144 layers, …`.
 fn facts(inspection: &Inspection) -> String {
     let totals = &inspection.totals;
     format!(

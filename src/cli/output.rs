@@ -87,6 +87,12 @@ fn stdout_failure(error: io::Error) -> Failure {
     Failure::running(anyhow::Error::new(error).context("cannot write to the standard output"))
 }
 
+/// Writes bytes to stdout, for what has no lines.
+pub fn to_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_failure)
+}
+
 /// `1234567` as `1,234,567`.
 pub fn with_commas(number: u64) -> String {
     let digits = number.to_string();

@@ -105,7 +105,7 @@ fn middle(picture: &Picture, [height, width]: [usize; 2]) -> Picture {
 }
 
 /// Probabilities of class scores, in `f64`; they sum to one.
-fn softmax(scores: &[f32]) -> Vec<f64> {
+pub(in crate::tasks) fn softmax(scores: &[f32]) -> Vec<f64> {
     let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut values: Vec<f64> = scores.iter().map(|&score| f64::from(score - highest).exp()).collect();
     let sum: f64 = values.iter().sum();

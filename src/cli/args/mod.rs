@@ -7,12 +7,13 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::imageio::Limits;
 use crate::tasks::bench::BenchNet;
-use crate::tasks::dream::SizePx;
 
 mod dream;
+mod inspect;
 mod values;
 
 pub use dream::{DreamArgs, SaveArgs};
+pub use inspect::InspectArgs;
 pub use values::Bytes;
 
 /// Dream with convolutional networks, and look into them.
@@ -66,7 +67,7 @@ pub enum Command {
     Gui(GuiArgs),
     Dream(Box<DreamArgs>),
     Classify(ClassifyArgs),
-    Inspect(InspectArgs),
+    Inspect(Box<InspectArgs>),
     Bench(BenchArgs),
 }
 
@@ -148,27 +149,6 @@ pub struct ClassifyArgs {
     /// How many classes to name, the likeliest first
     #[arg(long, value_name = "NUMBER", default_value = "5", value_parser = values::at_least_one)]
     pub top: usize,
-
-    /// Write the result to this file instead of stdout
-    #[arg(long, short, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub common: Common,
-}
-
-/// Show the layers of a net: shapes, weights, cost, and how much of the picture each sees.
-///
-/// Any layer that is listed here can be dreamt with: oneiric dream PHOTO --layer NAME.
-#[derive(Args, Debug)]
-pub struct InspectArgs {
-    /// The net: the name of one that ships, or a file
-    #[arg(value_name = "NET", conflicts_with = "net")]
-    pub net_file: Option<String>,
-
-    /// Show shapes and cost for a picture of this size in pixels, such as 640x480 [default: the net's own]
-    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = values::size_px)]
-    pub size: Option<SizePx>,
 
     /// Write the result to this file instead of stdout
     #[arg(long, short, value_name = "FILE")]

@@ -126,7 +126,7 @@ fn class_goal(goal: &ClassGoal, graph: &Graph, shapes: &[Shape]) -> Result<Goal,
 }
 
 /// A number, a whole name (case aside), or a part of one name.
-fn class_index(class: &str, graph: &Graph, classes: usize) -> Result<usize, DreamError> {
+pub fn class_index(class: &str, graph: &Graph, classes: usize) -> Result<usize, DreamError> {
     if let Ok(index) = class.trim().parse::<usize>() {
         let net = graph.name().to_string();
         return if index < classes { Ok(index) } else { Err(DreamError::ClassIndex { net, class: index, classes }) };

@@ -1,15 +1,63 @@
-//! What a net is made of: layers, shapes, parameters, cost, and how much of the picture each layer sees.
+//! What a net is made of: layers, shapes, parameters, cost, memory, and how much of the picture each layer sees; and
+//! what it does with a photo: how long each layer takes, what each computes, and whether another net computes the same.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use crate::base::tensor::Shape;
-use crate::nn::graph::{Graph, GraphError, NodeId};
+use crate::base::text::with_unit;
+use crate::nn::graph::{Graph, GraphError, NodeId, Preprocess};
+use crate::nn::ops::OpError;
+use crate::tasks::dream::DreamError;
 
+mod compare;
+pub mod describe;
+mod dot;
+mod dump;
+mod fold;
+mod memory;
+pub mod npy;
+mod objective;
+mod photo;
+mod profile;
 mod receptive_field;
+mod svg;
 
+pub use compare::{Answer, Comparison, DEFAULT_TOLERANCE, Difference, LayerDifference, Top, compare};
+pub use dot::dot;
+pub use dump::{ALL, Dump, Dumper, FileNames, file_names};
+pub use memory::{DreamMemory, Role, available_bytes, dream_memory};
+pub use objective::Objective;
+pub use photo::NetInput;
+pub use profile::{DEFAULT_ROUNDS, FamilyTime, MOST_ROUNDS, Profile, ProfileRow, ProfileTotals, profile};
 pub use receptive_field::{AxisField, ReceptiveField, receptive_fields};
+pub use svg::svg;
+
+/// Why a net could not be looked into.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    #[error("the picture has no pixels")]
+    EmptyPicture,
+    #[error("only the picture itself is asked for, and there is nothing to run: name a layer")]
+    NothingToRun,
+    #[error("{rounds} rounds cannot be measured: choose from 1 to {MOST_ROUNDS}")]
+    Rounds { rounds: usize },
+    #[error(
+        "this needs {}B of memory, but only {}B may be used: choose a smaller size",
+        with_unit(*.needed_bytes),
+        with_unit(*.available_bytes)
+    )]
+    Memory { needed_bytes: u64, available_bytes: u64 },
+    #[error("the nets cannot be compared: `{a}` ends in {a_shape}, `{b}` in {b_shape}")]
+    Outputs { a: String, a_shape: Shape, b: String, b_shape: Shape },
+    #[error("the net `{net}` does not end in class scores, but in {shape}: leave out the class")]
+    NoClassScores { net: String, shape: Shape },
+    #[error(transparent)]
+    Class(#[from] DreamError),
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
 
 /// One layer of a net, as a line of a table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,8 +65,13 @@ pub struct Layer {
     pub name: String,
     /// The kind of operation: `Conv2d`, `MaxPool`, …
     pub kind: &'static str,
+    /// The names of the layers whose outputs it takes.
+    pub inputs: Vec<String>,
     /// The output for one picture, without the batch: channels, height, width for maps.
     pub output: Vec<usize>,
+    /// Of the output for one picture, as f32. A dream holds only those that are needed at the same time: what it takes
+    /// as a whole, [`dream_memory`] says.
+    pub bytes: u64,
     /// The number of weights, those shared with another layer included.
     pub params: u64,
     /// Multiply-accumulates for one picture. As [`Graph::macs_for`] counts them.
@@ -29,10 +82,27 @@ pub struct Layer {
     pub stride: Option<[f64; 2]>,
 }
 
-/// The sums over a net.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+impl Layer {
+    /// `864 weights, 10.8 M MACs`, for layers that have any.
+    fn cost(&self) -> Option<String> {
+        let told = |number: u64, what: &str| (number > 0).then(|| format!("{} {what}", with_unit(number)));
+        let parts: Vec<String> =
+            [told(self.params, "weights"), told(self.macs, "MACs")].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+/// The sums over a net, and what it says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Totals {
     pub net: String,
+    /// Where the net comes from, in words; empty where it does not say.
+    pub source: String,
+    /// Empty where the net does not say.
+    pub licence: String,
+    /// The picture that the net was trained with: channels, height, width.
+    pub native_input: Vec<usize>,
+    pub preprocess: Preprocess,
     /// The picture that shapes and costs are for: channels, height, width.
     pub input: Vec<usize>,
     /// The number of layers, the input not counted.
@@ -40,6 +110,8 @@ pub struct Totals {
     /// The number of weights, each counted once.
     pub params: u64,
     pub macs: u64,
+    /// Of all outputs together, as f32; the input not counted.
+    pub bytes: u64,
     /// The number of classes that have names.
     pub labels: usize,
 }
@@ -55,10 +127,7 @@ pub struct Inspection {
 /// # Errors
 /// Where a layer refuses a picture of that size.
 pub fn inspect(graph: &Graph, size_px: Option<[usize; 2]>) -> Result<Inspection, GraphError> {
-    let input = match size_px {
-        Some([height, width]) => Shape::maps(1, graph.input().channels, height, width),
-        None => graph.native_input_shape(1),
-    };
+    let input = input_shape(graph, size_px)?;
     let shapes = graph.shapes(&input)?;
     let fields = receptive_fields(graph, &shapes);
     let all: Vec<NodeId> = (0..graph.nodes().len()).collect();
@@ -67,10 +136,15 @@ pub fn inspect(graph: &Graph, size_px: Option<[usize; 2]>) -> Result<Inspection,
     let used: BTreeSet<&String> = graph.nodes().iter().flat_map(|node| &node.params).collect();
     let totals = Totals {
         net: graph.name().to_string(),
+        source: graph.provenance().source.clone(),
+        licence: graph.provenance().licence.clone(),
+        native_input: without_batch(&graph.native_input_shape(1)),
+        preprocess: graph.preprocess().clone(),
         input: without_batch(&input),
         layers: layers.len(),
         params: used.into_iter().map(|name| graph.params()[name].data.len() as u64).sum(),
         macs: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.macs)),
+        bytes: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.bytes)),
         labels: graph.labels().len(),
     };
     Ok(Inspection { layers, totals })
@@ -85,12 +159,21 @@ fn layer(graph: &Graph, id: NodeId, output: &Shape, macs: u64, field: ReceptiveF
     Layer {
         name: node.name.clone(),
         kind: node.op.kind(),
+        inputs: node.inputs.iter().map(|&input| graph.node(input).name.clone()).collect(),
         output: without_batch(output),
+        bytes: (output.len() as u64).saturating_mul(size_of::<f32>() as u64),
         params: graph.params_of(id).map(|param| param.data.len() as u64).sum(),
         macs,
         receptive_field,
         stride,
     }
+}
+
+/// The input for one picture of `size_px` (`[height, width]`), or else of the net's own size.
+fn input_shape(graph: &Graph, size_px: Option<[usize; 2]>) -> Result<Shape, GraphError> {
+    let [height, width] = size_px.unwrap_or(graph.input().size);
+    Shape::new(&[1, graph.input().channels, height, width])
+        .ok_or_else(|| GraphError::Node { node: graph.node(0).name.clone(), source: OpError::TooLarge })
 }
 
 fn without_batch(shape: &Shape) -> Vec<usize> {
@@ -221,7 +304,12 @@ mod tests {
         // 4 × 4 values of 3 · 3 · 3 weights each; 10 of 16 weights each.
         assert_eq!(rows, [(vec![1, 4, 4], 27, 16 * 27), (vec![16], 0, 0), (vec![10], 170, 160)]);
         assert_eq!((inspection.totals.params, inspection.totals.macs), (197, 16 * 27 + 160));
-        assert_eq!(inspection.totals.input, [3, 8, 8]);
+        assert_eq!((inspection.totals.input.as_slice(), inspection.totals.bytes), (&[3, 8, 8][..], 4 * (16 + 16 + 10)));
+        assert_eq!(
+            (inspection.layers[2].inputs.as_slice(), inspection.layers[2].bytes),
+            (&["flat2".to_string()][..], 40)
+        );
+        assert_eq!(inspection.totals.native_input, [3, 8, 8]);
         assert!(matches!(inspect(&graph, Some([16, 16])), Err(GraphError::Node { .. })), "fc takes 16 values only");
     }
 }

@@ -18,4 +18,4 @@ pub use layout::{Edge, NetLayout, Placed, layout};
 pub use looker::{LookError, Looker};
 
 #[cfg(test)]
-mod testing;
+pub(in crate::tasks) mod testing;

@@ -204,8 +204,19 @@ fn the_layers_of_a_net_are_shown() {
     assert_eq!(first["output"], serde_json::json!([32, 112, 112]));
     assert_eq!(first["receptive_field"], serde_json::json!([3.0, 3.0]));
 
+    assert_eq!((&first["inputs"], &first["bytes"]), (&serde_json::json!(["input"]), &(4 * 32 * 112 * 112).into()));
+    assert_eq!(totals["totals"]["native_input"], serde_json::json!([3, 224, 224]));
+    assert_eq!(totals["totals"]["preprocess"]["order"], "rgb");
+    assert!(totals["totals"]["licence"].as_str().is_some_and(|licence| licence.contains("Apache")), "{totals}");
+    let memory = totals["dream_memory"].as_array().expect("a list");
+    assert_eq!((memory.len(), &memory[0]["role"], &memory[1]["layer"]), (2, &"default".into(), &"logits".into()));
+    assert!(memory.iter().all(|of| of["session_bytes"].as_u64() > Some(1_000_000)), "{totals}");
+
     let table = folder.run(["inspect", "efficientnet-lite0", "--size", "448x224"]);
-    assert!(table.assert_done().stdout.contains("32×112×224"), "{table:?}");
+    for told in ["32×112×224", "made for 224×224 pixels: red, green, blue", "working memory", "licence: Apache-2.0"]
+    {
+        assert!(table.assert_done().stdout.contains(told), "{told}: {table:?}");
+    }
     folder.run(["inspect", "--json", "--out", "layers.json"]).assert_done();
     assert_eq!(read(folder.path("layers.json")), ran.stdout.into_bytes());
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod inspect;
 #[cfg(unix)]
 mod interrupt;
 mod smoke;

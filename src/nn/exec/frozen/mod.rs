@@ -57,6 +57,12 @@ impl FrozenNet {
         &self.inner.targets
     }
 
+    /// The nodes that are computed, those together that run as one step: a convolution with what is folded into it and
+    /// fused behind it. Their ids rise; what costs nothing (dropout) is left out.
+    pub fn steps(&self) -> impl Iterator<Item = &[NodeId]> {
+        self.inner.units.units.iter().map(|unit| unit.nodes.as_slice())
+    }
+
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> usize {
         let conv_bytes = |unit: &units::Unit| match &unit.kind {
@@ -100,9 +106,8 @@ pub struct Session {
 /// How long one step of a session took.
 #[derive(Clone, Copy, Debug)]
 pub struct StepTime {
-    /// The last node that the step's unit takes in.
+    /// The last of the nodes that run together, as [`FrozenNet::steps`] lists them.
     pub node: NodeId,
-    pub backward: bool,
     pub time: Duration,
 }
 
@@ -162,13 +167,21 @@ impl Session {
         self.arena.slice(self.plan.offsets.of[buffer], floats)
     }
 
-    /// Runs forward and, if the session has a gradient, backward, and times every step.
-    pub fn profile(&mut self) -> Vec<StepTime> {
-        let mut times = Vec::new();
+    /// As [`Session::forward`], and times every step.
+    pub fn profile_forward(&mut self) -> Vec<StepTime> {
+        let mut times = Vec::with_capacity(self.plan.forward.len());
         self.run(false, ReluRule::Gradient, Some(&mut times));
-        if self.plan.d_input.is_some() {
-            self.run(true, ReluRule::Gradient, Some(&mut times));
-        }
+        times
+    }
+
+    /// As [`Session::backward`], and times every step.
+    ///
+    /// # Panics
+    /// If the session was made without a gradient.
+    pub fn profile_backward(&mut self, rule: ReluRule) -> Vec<StepTime> {
+        assert!(self.plan.d_input.is_some(), "the session was made with a gradient");
+        let mut times = Vec::with_capacity(self.plan.backward.len());
+        self.run(true, rule, Some(&mut times));
         times
     }
 
@@ -200,7 +213,7 @@ impl Session {
                     let start = Instant::now();
                     // SAFETY: as above.
                     unsafe { machine.run(step) };
-                    StepTime { node: machine.units.units[step.unit].output, backward, time: start.elapsed() }
+                    StepTime { node: machine.units.units[step.unit].output, time: start.elapsed() }
                 })),
             }
         });

@@ -300,3 +300,41 @@ fn a_session_needs_less_memory_without_a_gradient() {
     let session = frozen.session(&shape, true, None).unwrap();
     assert_eq!(session.bytes(), both.next_multiple_of(64));
 }
+
+#[test]
+fn steps_say_what_runs_together_and_can_be_timed() {
+    let mut net = Sketch::new();
+    let conv = net.conv(0, [3, 16], 1, Window::square(3, 1));
+    let norm = net.batch_norm(conv, 16);
+    let relu = net.add(RELU, &[norm]);
+    let dropout = net.add(Op::Dropout(Dropout { rate: 0.5 }), &[relu]);
+    let smooth = net.add(SIGMOID, &[dropout]);
+    let graph = net.finish();
+    let frozen = FrozenNet::new(graph.clone(), &[smooth]);
+    assert_eq!(frozen.steps().collect::<Vec<_>>(), [&[conv, norm, relu][..], &[smooth]]);
+
+    let shape = graph.native_input_shape(1);
+    let input: Vec<f32> = (0..shape.len()).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+    let mut outcomes = Vec::new();
+    let mut last_nodes = Vec::new();
+    for timed in [false, true] {
+        let mut session = frozen.session(&shape, true, None).unwrap();
+        session.input_mut().copy_from_slice(&input);
+        if timed {
+            last_nodes.extend(session.profile_forward().iter().map(|step| step.node));
+        } else {
+            session.forward();
+        }
+        let (blob, seed) = session.blob_and_seed(smooth);
+        seed.copy_from_slice(blob.data);
+        if timed {
+            last_nodes.extend(session.profile_backward(ReluRule::Gradient).iter().map(|step| step.node));
+        } else {
+            session.backward(ReluRule::Gradient);
+        }
+        outcomes.push((session.blob(smooth).data.to_vec(), session.d_input().to_vec()));
+    }
+    assert!(outcomes[0] == outcomes[1], "the clock changes the result");
+    last_nodes.dedup();
+    assert_eq!(last_nodes, [relu, smooth, relu]);
+}

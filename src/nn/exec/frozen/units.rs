@@ -14,6 +14,8 @@ use crate::nn::ops::window::Window;
 /// What a unit computes. Its value goes by the id of the last node that it takes in.
 pub struct Unit {
     pub output: NodeId,
+    /// All nodes that it computes, in the graph's order; the last is the output.
+    pub nodes: Vec<NodeId>,
     /// Values (ids as above) that it reads; a residual not included.
     pub inputs: Vec<NodeId>,
     pub kind: UnitKind,
@@ -103,10 +105,13 @@ pub fn units(graph: &Graph, targets: &[NodeId], level: Level) -> Units {
         .par_iter()
         .map(|(id, chain)| {
             let inputs = graph.node(*id).inputs.iter().map(|&input| value(input)).collect();
-            let Some(chain) = chain else { return Unit { output: *id, inputs, kind: UnitKind::Op } };
+            let Some(chain) = chain else {
+                return Unit { output: *id, nodes: vec![*id], inputs, kind: UnitKind::Op };
+            };
             let mut unit = conv_unit(graph, *id, chain, level);
             unit.residual = unit.residual.map(value);
-            Unit { output: chain.last, inputs, kind: UnitKind::Conv(Box::new(unit)) }
+            let nodes = std::iter::once(*id).chain(chain.folded.iter().copied()).collect();
+            Unit { output: chain.last, nodes, inputs, kind: UnitKind::Conv(Box::new(unit)) }
         })
         .collect();
     let value_of = value_of.keys().map(|&id| (id, value(id))).collect();

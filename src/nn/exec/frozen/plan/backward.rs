@@ -9,7 +9,8 @@ impl Builder<'_> {
         for target in self.targets.clone() {
             let (place, last) = self.contribute(target, self.seed_moment()).0;
             if last {
-                self.gate(0, target, place);
+                let unit = self.units.units.iter().position(|unit| unit.output == target).unwrap_or(0);
+                self.gate(unit, target, place);
             }
         }
         let units = self.units;

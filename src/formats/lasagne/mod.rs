@@ -14,10 +14,16 @@ mod zoo;
 
 use super::architectures::{ParamRole, ParamSpec};
 use super::imported::{FoundPreprocess, Imported};
-use super::{ImportError, LoadOptions};
+use super::{ImportError, LoadOptions, pytorch};
 use crate::nn::graph::{ChannelOrder, Param};
 
 pub use list::ParamList;
+
+/// Whether a file may be a list of parameters: an `.npz`, an `.npy`, or a pickle that is no PyTorch checkpoint.
+pub fn is_list(bytes: &[u8]) -> bool {
+    let is_pickle = [b"\x80".as_slice(), b"(lp", b"(dp"].iter().any(|start| bytes.starts_with(start));
+    npy::has_magic(bytes) || pytorch::has_entry(bytes, ".npy") || is_pickle && !pytorch::is_checkpoint(bytes)
+}
 
 /// The net whose parameters a `.npz` or a pickle lists.
 pub fn read(bytes: &[u8], options: &LoadOptions) -> Result<Imported, ImportError> {

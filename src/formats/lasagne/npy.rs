@@ -6,6 +6,10 @@ use crate::nn::graph::Param;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
+pub(super) fn has_magic(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 /// Reads an array of floating-point numbers.
 pub(super) fn read(bytes: &[u8], name: &str) -> Result<Param, ImportError> {
     let field = |reason: &str| ImportError::field(name, reason);

@@ -63,6 +63,13 @@ impl<'a> Unpacked<'a> {
     }
 }
 
+/// Whether a file is a zip archive with an entry whose path ends so.
+pub(in crate::formats) fn has_entry(bytes: &[u8], ending: &str) -> bool {
+    bytes.starts_with(b"PK")
+        && ZipArchive::new(Cursor::new(bytes))
+            .is_ok_and(|archive| archive.file_names_raw().any(|name| name.ends_with(ending.as_bytes())))
+}
+
 /// A packed entry; its announced size bounds what is read, and nothing is reserved before it is there.
 fn inflate(file: impl Read, size: u64, name: &str) -> Result<Vec<u8>, ImportError> {
     let mut content = Vec::new();

@@ -13,6 +13,14 @@ use crate::formats::pickle::{Pickle, Value};
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const PROTOCOL: i64 = 1001;
 
+/// Whether a file begins with the magic number, in whatever protocol.
+pub(super) fn has_magic(bytes: &[u8]) -> bool {
+    /// With protocol and frame it takes less.
+    const PREFIX_BYTES: usize = 64;
+    let prefix = bytes.get(..PREFIX_BYTES).unwrap_or(bytes);
+    Pickle::read(prefix).is_ok_and(|pickle| *pickle.get(pickle.root()) == Value::BigInt(&MAGIC))
+}
+
 pub(super) fn tensors(bytes: &[u8]) -> Result<StateDict, ImportError> {
     let mut rest = bytes;
     let mut next = || -> Result<Pickle<'_>, ImportError> {

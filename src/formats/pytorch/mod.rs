@@ -13,7 +13,7 @@ mod safe;
 mod state;
 mod storage;
 
-pub(super) use archive::Unpacked;
+pub(super) use archive::{Unpacked, has_entry};
 pub(super) use cifar::padded_shortcut;
 pub use export::to_state_dict_safetensors;
 pub use safe::tensors as safetensors_tensors;
@@ -21,6 +21,11 @@ pub use state::StateDict;
 
 use super::imported::Imported;
 use super::{ImportError, LoadOptions};
+
+/// Whether a file is one that `torch.save` or TorchScript wrote; other formats are zip archives and pickles, too.
+pub fn is_checkpoint(bytes: &[u8]) -> bool {
+    archive::has_entry(bytes, "data.pkl") || legacy::has_magic(bytes)
+}
 
 /// The tensors of a checkpoint (`.pth`, `.pt`, `.th`) by their dotted names.
 pub fn tensors(bytes: &[u8]) -> Result<StateDict, ImportError> {

@@ -47,6 +47,19 @@ fn every_format_of_one_list_gives_its_arrays_to_the_bit() {
 }
 
 #[test]
+fn lists_and_checkpoints_are_told_apart() {
+    for name in FILES {
+        assert!(lasagne::is_list(&bytes(name)) && !pytorch::is_checkpoint(&bytes(name)), "{name}");
+    }
+    for name in ["zip.pt", "legacy.pt", "legacy_protocol4.pt", "script.pt", "deflated.pt"] {
+        let bytes = std::fs::read(data_path("pytorch").join(name)).unwrap();
+        assert!(pytorch::is_checkpoint(&bytes) && !lasagne::is_list(&bytes), "{name}");
+    }
+    let safetensors = bytes("list.safetensors");
+    assert!(!pytorch::is_checkpoint(&safetensors) && !lasagne::is_list(&safetensors));
+}
+
+#[test]
 fn a_residual_net_computes_what_it_should() {
     for architecture in [None, Some("resnet8_cifar10".to_string())] {
         let options = LoadOptions { architecture, ..LoadOptions::default() };

@@ -12,6 +12,7 @@ pub mod architectures;
 mod error;
 mod imported;
 pub mod native;
+pub mod onnx;
 mod options;
 mod sniff;
 

@@ -118,6 +118,7 @@ impl Call<'_> {
         let Some(ints) = self.ints(name).filter(|ints| !ints.is_empty()) else { return Ok(None) };
         let sizes: Option<Vec<usize>> = ints.iter().map(|&int| usize::try_from(int).ok()).collect();
         let pair = sizes.and_then(|sizes| <[usize; 2]>::try_from(sizes).ok());
-        pair.map(Some).ok_or_else(|| self.error(format!("{name} should be two numbers: only maps of height and width are read")))
+        pair.map(Some)
+            .ok_or_else(|| self.error(format!("{name} should be two numbers: only maps of height and width are read")))
     }
 }

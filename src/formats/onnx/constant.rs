@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::super::ImportError;
-use super::proto::{TensorProto, data_type};
 use super::External;
+use super::proto::{TensorProto, data_type};
 
 /// The values of an array, row-major. Truth values are integers of 0 and 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -232,7 +232,11 @@ fn read_external(
     }
     let read = external.read(location, offset, Some(bytes as u64))?;
     if read.len() != bytes {
-        return Err(ImportError::CutShort(format!("`{}` ends within `{}`", ImportError::brief(location), ImportError::brief(name))));
+        return Err(ImportError::CutShort(format!(
+            "`{}` ends within `{}`",
+            ImportError::brief(location),
+            ImportError::brief(name)
+        )));
     }
     Ok(read)
 }
@@ -240,7 +244,9 @@ fn read_external(
 /// Whether a relative path names a file in the folder that it starts from, or in folders of that.
 fn stays_in_folder(location: &str) -> bool {
     let parts = location.split(['/', '\\']);
-    !location.is_empty() && !location.contains([':', '\0']) && parts.clone().all(|part| !part.is_empty() && part != "..")
+    !location.is_empty()
+        && !location.contains([':', '\0'])
+        && parts.clone().all(|part| !part.is_empty() && part != "..")
 }
 
 fn raw(kind: i32, bytes: &[u8]) -> Data {

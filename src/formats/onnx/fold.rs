@@ -318,7 +318,13 @@ fn gather(importer: &mut Importer, call: &Call) -> Result<Constant, ImportError>
 }
 
 /// The slabs of an array at places along an axis.
-fn taken(call: &Call, from: &Constant, axis: usize, places: &[usize], dims: Vec<usize>) -> Result<Constant, ImportError> {
+fn taken(
+    call: &Call,
+    from: &Constant,
+    axis: usize,
+    places: &[usize],
+    dims: Vec<usize>,
+) -> Result<Constant, ImportError> {
     let outer = product(&from.dims[..axis]).unwrap_or(0);
     let inner = product(&from.dims[axis + 1..]).unwrap_or(0);
     let mut all = Vec::new();
@@ -441,7 +447,11 @@ fn reduce(call: &Call, op: &str) -> Result<Constant, ImportError> {
         let mut sum = Some(0i64);
         for_each_offset(&gone_dims, &gone_steps, |offset| {
             let value = f64::from(values[start + offset]);
-            if op == "ReduceProd" { total *= value } else { total += value }
+            if op == "ReduceProd" {
+                total *= value
+            } else {
+                total += value
+            }
             (least, most) = (least.min(value), most.max(value));
             if let Some(ints) = ints {
                 product = product.and_then(|product| product.checked_mul(ints[start + offset]));

@@ -324,7 +324,9 @@ impl Importer<'_> {
     pub fn maps(&mut self, call: &Call, value: &Computed) -> Result<NodeId, ImportError> {
         match value.rank() {
             // A vector is maps of 1×1 pixels to all operations on maps.
-            4 if self.node_dims(value.node).len() == 2 && value.axes == [Some(0), Some(1), None, None] => Ok(value.node),
+            4 if self.node_dims(value.node).len() == 2 && value.axes == [Some(0), Some(1), None, None] => {
+                Ok(value.node)
+            }
             2 | 4 => self.plain(call, value),
             rank => Err(call.unsupported(format!("a tensor of {rank} axes (maps have four, vectors two)"))),
         }
@@ -347,7 +349,8 @@ impl Importer<'_> {
         }
         let node = NodeProto { op_type: Some("Output".into()), ..NodeProto::default() };
         let call = Call { node: &node, name: clean(output), inputs: Vec::new(), opset: 1 };
-        let last = self.plain(&call, &value).or_else(|error| if value.rank() < 2 { Ok(value.node) } else { Err(error) })?;
+        let last =
+            self.plain(&call, &value).or_else(|error| if value.rank() < 2 { Ok(value.node) } else { Err(error) })?;
         let name = ImportError::brief(graph.name.as_deref().unwrap_or_default());
         let mut imported = Imported::new(name, live(&self.net, last));
         metadata::read(model, &mut imported);
@@ -362,7 +365,6 @@ impl Importer<'_> {
             self.notes.push(note.into());
         }
     }
-
 }
 
 /// The net of all that leads to a node.

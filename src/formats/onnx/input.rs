@@ -68,17 +68,24 @@ pub fn find(
             inputs.iter().take(8).map(|input| format!("`{}`", ImportError::brief(input.name()))).collect();
         return Err(ImportError::Unsupported(match names.is_empty() {
             true => "the ONNX graph has no input that its output depends on".into(),
-            false => format!("the ONNX graph takes {} inputs, {}; only nets of one picture are read", inputs.len(), names.join(", ")),
+            false => format!(
+                "the ONNX graph takes {} inputs, {}; only nets of one picture are read",
+                inputs.len(),
+                names.join(", ")
+            ),
         }));
     };
     let wrong = |reason: String| ImportError::field(input.name(), reason);
     match input.dims().as_deref() {
-        Some([_, rest @ ..]) if rest.len() == 3 => of_maps(input.name(), [rest[0], rest[1], rest[2]], &needed, initializers, options),
+        Some([_, rest @ ..]) if rest.len() == 3 => {
+            of_maps(input.name(), [rest[0], rest[1], rest[2]], &needed, initializers, options)
+        }
         Some([_, length]) => of_vector(input.name(), *length, options),
         // Left open altogether.
         None => of_maps(input.name(), [None; 3], &needed, initializers, options),
         Some(dims) => Err(wrong(format!(
-            "the net's input has {} axes; a picture has four: batch, channels, height and width", dims.len()
+            "the net's input has {} axes; a picture has four: batch, channels, height and width",
+            dims.len()
         ))),
     }
 }
@@ -112,7 +119,9 @@ fn of_maps(
     let channels = match channels {
         Some(channels @ (1 | 3)) => channels,
         Some(channels) => {
-            let reason = format!("the net takes maps of {channels} channels; only pictures of 1 or 3 channels can be given to it");
+            let reason = format!(
+                "the net takes maps of {channels} channels; only pictures of 1 or 3 channels can be given to it"
+            );
             return Err(ImportError::field(name, reason));
         }
         None => return Err(ImportError::field(name, "the file does not say how many channels the net's input has")),
@@ -137,7 +146,9 @@ fn of_vector(name: &str, length: Option<usize>, options: &LoadOptions) -> Result
     let (size, notes) = match options.size_px {
         Some(size) => (size, Vec::new()),
         None if side * side == length => {
-            let note = format!("The net takes rows of {length} numbers; they are taken as grey pictures of {side}×{side} pixels.");
+            let note = format!(
+                "The net takes rows of {length} numbers; they are taken as grey pictures of {side}×{side} pixels."
+            );
             ([side; 2], vec![note])
         }
         None => {
@@ -146,7 +157,10 @@ fn of_vector(name: &str, length: Option<usize>, options: &LoadOptions) -> Result
         }
     };
     if size[0].checked_mul(size[1]) != Some(length) {
-        let reason = format!("the net takes rows of {length} numbers, which are no grey pictures of {}×{} pixels", size[0], size[1]);
+        let reason = format!(
+            "the net takes rows of {length} numbers, which are no grey pictures of {}×{} pixels",
+            size[0], size[1]
+        );
         return Err(ImportError::field(name, reason));
     }
     Ok(Picture { name: name.into(), channels: 1, size, layout: Layout::Vector, notes })

@@ -26,13 +26,15 @@ pub fn source(model: &ModelProto) -> String {
         return source.to_string();
     }
     let producer = [&model.producer_name, &model.producer_version];
-    let producer: Vec<&str> = producer.into_iter().flatten().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
+    let producer: Vec<&str> =
+        producer.into_iter().flatten().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
     if producer.is_empty() { String::new() } else { format!("an ONNX file written by {}", producer.join(" ")) }
 }
 
 /// Reads what the metadata say into a net that is otherwise whole.
 pub fn read(model: &ModelProto, imported: &mut Imported) {
-    let shape_of = |node: Option<usize>| node.and_then(|node| imported.net.shape(node)).map(|shape| shape.dims().to_vec());
+    let shape_of =
+        |node: Option<usize>| node.and_then(|node| imported.net.shape(node)).map(|shape| shape.dims().to_vec());
     let classes = shape_of(imported.net.nodes().len().checked_sub(1)).and_then(|dims| dims.get(1).copied());
     let channels = shape_of(Some(0)).and_then(|dims| dims.get(1).copied()).unwrap_or(0);
     for labels in LABEL_KEYS.iter().filter_map(|key| entry(model, key)).filter_map(labels) {

@@ -1,3 +1,4 @@
 //! Nets of foreign formats: whole files against the outputs and input gradients of the framework that made them.
 
+mod onnx;
 mod support;

@@ -87,7 +87,9 @@ fn input_dims(graph: &Graph) -> Vec<Length> {
 fn output_dims(graph: &Graph, shape: &Shape) -> Vec<Length> {
     let any_size = takes_any_size(graph);
     let dims = shape.dims().iter().zip(["", "channels", "out_height", "out_width", "d4", "d5"]);
-    dims.enumerate().map(|(axis, (&dim, name))| if any_size && axis > 1 { Length::Open(name) } else { Length::Of(dim) }).collect()
+    dims.enumerate()
+        .map(|(axis, (&dim, name))| if any_size && axis > 1 { Length::Open(name) } else { Length::Of(dim) })
+        .collect()
 }
 
 fn value_info(name: &str, dims: &[Length]) -> ValueInfoProto {
@@ -132,7 +134,10 @@ fn metadata_of(graph: &Graph) -> Vec<StringStringEntryProto> {
         (metadata::PIXEL_FORMAT, format.to_string()),
         (metadata::MEAN, json(serde_json::to_string(mean))),
         (metadata::SCALE, json(serde_json::to_string(scale))),
-        (metadata::LABELS, if graph.labels().is_empty() { String::new() } else { json(serde_json::to_string(graph.labels())) }),
+        (
+            metadata::LABELS,
+            if graph.labels().is_empty() { String::new() } else { json(serde_json::to_string(graph.labels())) },
+        ),
         (metadata::SOURCE, provenance.source.clone()),
         (metadata::LICENCE, provenance.licence.clone()),
     ];
@@ -284,7 +289,10 @@ fn int(name: &str, value: i64) -> AttributeProto {
 }
 
 fn ints(name: &str, values: &[usize]) -> AttributeProto {
-    AttributeProto { ints: values.iter().map(|&value| signed(value)).collect(), ..attribute(name, attribute_type::INTS) }
+    AttributeProto {
+        ints: values.iter().map(|&value| signed(value)).collect(),
+        ..attribute(name, attribute_type::INTS)
+    }
 }
 
 fn float(name: &str, value: f32) -> AttributeProto {

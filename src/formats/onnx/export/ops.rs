@@ -288,7 +288,8 @@ impl Writer<'_> {
         let maps = self.maps(id, input);
         let attributes = match resize.mode {
             ResizeMode::Nearest => {
-                let [mode, coordinates] = [text("mode", "nearest"), text("coordinate_transformation_mode", "asymmetric")];
+                let [mode, coordinates] =
+                    [text("mode", "nearest"), text("coordinate_transformation_mode", "asymmetric")];
                 vec![mode, coordinates, text("nearest_mode", "floor")]
             }
             ResizeMode::Bilinear => {

@@ -20,9 +20,7 @@ pub fn translate(importer: &mut Importer, call: &Call, op: &str) -> Result<Value
         "Sigmoid" => Activation::Sigmoid,
         "Tanh" => Activation::Tanh,
         "Clip" => clip(call)?,
-        "HardSigmoid" => {
-            Activation::HardSigmoid { slope: call.float("alpha", 0.2), offset: call.float("beta", 0.5) }
-        }
+        "HardSigmoid" => Activation::HardSigmoid { slope: call.float("alpha", 0.2), offset: call.float("beta", 0.5) },
         "HardSwish" => Activation::HardSwish,
         "Swish" if call.float("alpha", 1.0) == 1.0 => Activation::Silu,
         "Gelu" if call.text("approximate").as_deref() == Some("tanh") => return gelu(importer, call),
@@ -133,7 +131,8 @@ pub fn fused(
     let Some(name) = call.text("activation").filter(|_| call.node.op_type().starts_with("Fused")) else {
         return operator(importer, "");
     };
-    let constants = call.attribute("activation_params").map(|attribute| attribute.floats.as_slice()).unwrap_or_default();
+    let constants =
+        call.attribute("activation_params").map(|attribute| attribute.floats.as_slice()).unwrap_or_default();
     let function = match (name.as_str(), constants) {
         ("Relu", _) => Activation::Relu,
         ("Sigmoid", _) => Activation::Sigmoid,

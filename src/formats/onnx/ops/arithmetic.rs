@@ -114,13 +114,17 @@ fn longer(x: &Computed, rank: usize) -> Computed {
 fn steps(importer: &Importer, call: &Call, x: &Computed, c: &Constant) -> Result<Vec<usize>, ImportError> {
     let dims = importer.node_dims(x.node);
     let mut steps = vec![0; dims.len()];
-    let missing = x.rank().checked_sub(c.dims.len()).ok_or_else(|| call.unsupported("a constant of more axes than the tensor"))?;
+    let missing = x
+        .rank()
+        .checked_sub(c.dims.len())
+        .ok_or_else(|| call.unsupported("a constant of more axes than the tensor"))?;
     for ((&length, stride), axis) in c.dims.iter().zip(strides(&c.dims)).zip(&x.axes[missing..]) {
         match *axis {
             _ if length == 1 => {}
             Some(axis) if dims.get(axis) == Some(&length) => steps[axis] = stride,
             _ => {
-                let reason = format!("the constant of {:?} values does not fit the tensor of {:?}", c.dims, importer.dims(x));
+                let reason =
+                    format!("the constant of {:?} values does not fit the tensor of {:?}", c.dims, importer.dims(x));
                 return Err(call.unsupported(reason));
             }
         }
@@ -177,7 +181,8 @@ pub fn combine(
     for input in &inputs {
         let fits = importer.dims(input).iter().zip(&dims).all(|(&own, &largest)| own == largest || own == 1);
         if !fits {
-            let reason = format!("tensors of {:?} and {dims:?}, which are spread over each other,", importer.dims(input));
+            let reason =
+                format!("tensors of {:?} and {dims:?}, which are spread over each other,", importer.dims(input));
             return Err(call.unsupported(reason));
         }
         nodes.push(aligned(importer, call, &frame, input)?);
@@ -187,7 +192,12 @@ pub fn combine(
 }
 
 /// A node that lies as the frame's, or that the operations spread over it.
-pub fn aligned(importer: &mut Importer, call: &Call, frame: &Computed, input: &Computed) -> Result<NodeId, ImportError> {
+pub fn aligned(
+    importer: &mut Importer,
+    call: &Call,
+    frame: &Computed,
+    input: &Computed,
+) -> Result<NodeId, ImportError> {
     let (frame_dims, own_dims) = (importer.node_dims(frame.node), importer.node_dims(input.node));
     // The axis of the input that belongs at each axis of the frame's node.
     let mut sources: Vec<Option<usize>> = vec![None; frame_dims.len()];
@@ -201,10 +211,12 @@ pub fn aligned(importer: &mut Importer, call: &Call, frame: &Computed, input: &C
     if frame_dims == own_dims && sources.iter().enumerate().all(|(at, &source)| source.is_none_or(|own| own == at)) {
         return Ok(input.node);
     }
-    let dims: Vec<usize> = sources.iter().map(|source| source.and_then(|own| own_dims.get(own).copied()).unwrap_or(1)).collect();
+    let dims: Vec<usize> =
+        sources.iter().map(|source| source.and_then(|own| own_dims.get(own).copied()).unwrap_or(1)).collect();
     let mut node = input.node;
     // A vector, or what has become 1×1 maps, lies the same.
-    let as_maps = |dims: &[usize]| if let [batch, channels] = *dims { vec![batch, channels, 1, 1] } else { dims.to_vec() };
+    let as_maps =
+        |dims: &[usize]| if let [batch, channels] = *dims { vec![batch, channels, 1, 1] } else { dims.to_vec() };
     let in_place = sources.iter().enumerate().all(|(at, &source)| source.is_none_or(|own| own == at));
     if !(in_place && as_maps(&own_dims) == as_maps(&dims)) {
         let mut order: Vec<usize> = sources.iter().flatten().copied().collect();

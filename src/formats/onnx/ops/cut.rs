@@ -94,7 +94,8 @@ fn take(
     };
     let rank = importer.node_dims(x.node).len();
     let consecutive = list.iter().enumerate().all(|(i, &place)| Some(place) == start.checked_add(i));
-    let strided = list.len() > 1 && list.windows(2).all(|pair| pair[1] > pair[0] && pair[1] - pair[0] == list[1] - start);
+    let strided =
+        list.len() > 1 && list.windows(2).all(|pair| pair[1] > pair[0] && pair[1] - pair[0] == list[1] - start);
     if along == 1 && matches!(rank, 2 | 4) {
         let sources: Vec<Option<usize>> = list.iter().map(|&place| Some(place)).collect();
         return Ok(x.of(window::pick_channels(importer, call, part, x.node, &sources, 0.0)?));

@@ -22,6 +22,17 @@ pub fn join(importer: &mut Importer, call: &Call, part: &str, inputs: &[Computed
     }
     // The first operator set has channels as the default.
     let axis = call.axis(call.int("axis", 1), first.rank())?;
+    join_along(importer, call, part, inputs, axis)
+}
+
+fn join_along(
+    importer: &mut Importer,
+    call: &Call,
+    part: &str,
+    inputs: &[Computed],
+    axis: usize,
+) -> Result<Value, ImportError> {
+    let [first, ..] = inputs else { return Err(call.error("it has no inputs")) };
     let rank = importer.node_dims(first.node).len();
     let alike = inputs.iter().all(|input| input.axes == first.axes && importer.node_dims(input.node).len() == rank);
     let (mut nodes, axes): (Vec<NodeId>, Vec<Option<usize>>) = if alike && first.axes[axis].is_some() {
@@ -51,4 +62,32 @@ pub fn join(importer: &mut Importer, call: &Call, part: &str, inputs: &[Computed
     let op = Op::Concat(Concat { axis: map_axis.unwrap_or(MapAxis::Channel) });
     let node = importer.add(call, part, op, &nodes, &[])?;
     Ok(Computed { node, axes, quantization: first.quantization }.into())
+}
+
+/// Repetitions of a tensor along its axes: concatenations of it with itself.
+pub fn tile(importer: &mut Importer, call: &Call) -> Result<Value, ImportError> {
+    let x = call.computed(0)?.clone();
+    let repeats = call.ints_of("repeats", 1)?.ok_or_else(|| call.error("repeats are missing"))?;
+    if repeats.len() != x.rank() {
+        return Err(call.error(format!("there should be {} repeats", x.rank())));
+    }
+    repeat(importer, call, x, &repeats)
+}
+
+/// Each axis as often as `repeats` says.
+pub fn repeat(importer: &mut Importer, call: &Call, x: Computed, repeats: &[i64]) -> Result<Value, ImportError> {
+    const MOST: i64 = 64;
+    let mut x = x;
+    let repeated: Vec<usize> = (0..repeats.len()).filter(|&axis| repeats[axis] != 1).collect();
+    for (place, &axis) in repeated.iter().enumerate() {
+        let times = match repeats[axis] {
+            times @ 2..=MOST => usize::try_from(times).unwrap_or(1),
+            times => return Err(call.unsupported(format!("a repetition {times} times"))),
+        };
+        let part = if place + 1 == repeated.len() { String::new() } else { format!("axis{axis}") };
+        if let Value::Computed(joined) = join_along(importer, call, &part, &vec![x.clone(); times], axis)? {
+            x = joined;
+        }
+    }
+    Ok(x.into())
 }

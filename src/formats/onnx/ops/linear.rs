@@ -9,9 +9,9 @@ use super::super::importer::Importer;
 use super::super::value::{Computed, Value};
 use super::activation;
 use crate::nn::ops::Op;
+use crate::nn::ops::conv::Conv2d;
 use crate::nn::ops::linear::Linear;
 use crate::nn::ops::window::Window;
-use crate::nn::ops::conv::Conv2d;
 
 /// alpha · A · B + beta · C.
 pub fn gemm(importer: &mut Importer, call: &Call) -> Result<Value, ImportError> {
@@ -36,7 +36,8 @@ pub fn gemm(importer: &mut Importer, call: &Call) -> Result<Value, ImportError> 
             Some(scaled(spread.floats(), beta))
         }
     };
-    let weight = Constant::new(weight.dims.clone(), super::super::constant::Data::Float(scaled(weight.floats(), alpha)));
+    let weight =
+        Constant::new(weight.dims.clone(), super::super::constant::Data::Float(scaled(weight.floats(), alpha)));
     let weight = weight.ok_or_else(|| call.error("B should be a matrix"))?;
     activation::fused(importer, call, |importer, part| product(importer, call, part, &x, &weight, bias.clone()))
 }
@@ -87,4 +88,3 @@ pub fn product(
         None => importer.whole(node).into(),
     })
 }
-

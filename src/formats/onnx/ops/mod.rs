@@ -20,8 +20,24 @@ mod window;
 
 /// Operators that do to integers that stand for numbers what they do to the numbers.
 const THROUGH_QUANTIZATION: [&str; 18] = [
-    "DequantizeLinear", "Identity", "Cast", "MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze",
-    "Concat", "Slice", "Split", "Gather", "Shape", "Dropout", "GlobalMaxPool", "ConvInteger", "MatMulInteger",
+    "DequantizeLinear",
+    "Identity",
+    "Cast",
+    "MaxPool",
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Concat",
+    "Slice",
+    "Split",
+    "Gather",
+    "Shape",
+    "Dropout",
+    "GlobalMaxPool",
+    "ConvInteger",
+    "MatMulInteger",
 ];
 
 /// The values of a node's outputs.
@@ -35,7 +51,7 @@ pub fn translate(importer: &mut Importer, call: &Call) -> Result<Vec<Value>, Imp
         "" => standard(importer, call, op),
         "com.microsoft" => match op {
             "QuantizeLinear" | "DequantizeLinear" | "FusedConv" | "FusedGemm" => standard(importer, call, op),
-            _ if op.starts_with("QLinear") => quantized::translate(importer, call, op),
+            _ if op.starts_with("QLinear") || op == "QGemm" => quantized::translate(importer, call, op),
             _ => Err(call.unsupported("this operator of com.microsoft")),
         },
         domain => Err(call.unsupported(format!("this operator of {}", ImportError::brief(domain)))),
@@ -69,6 +85,7 @@ fn standard(importer: &mut Importer, call: &Call, op: &str) -> Result<Vec<Value>
         "Shape" | "Size" => shape::shape(importer, call, op)?,
         "Identity" => call.input(0).clone(),
         "Cast" | "CastLike" => shape::cast(call)?,
+        "Tile" => join::tile(importer, call)?,
         "Concat" => join::concat(importer, call)?,
         "Slice" => cut::slice(importer, call)?,
         "Split" => return cut::split(importer, call),
@@ -77,8 +94,13 @@ fn standard(importer: &mut Importer, call: &Call, op: &str) -> Result<Vec<Value>
         "Resize" | "Upsample" => resize::translate(importer, call, op)?,
         "DepthToSpace" | "SpaceToDepth" => shape::space(importer, call, op)?,
         "ArgMax" | "TopK" => norm::decision(importer, call)?,
-        "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QLinearConv" | "QLinearMatMul"
-        | "ConvInteger" | "MatMulInteger" => return quantized::translate(importer, call, op),
+        "QuantizeLinear"
+        | "DequantizeLinear"
+        | "DynamicQuantizeLinear"
+        | "QLinearConv"
+        | "QLinearMatMul"
+        | "ConvInteger"
+        | "MatMulInteger" => return quantized::translate(importer, call, op),
         _ => activation::translate(importer, call, op)?,
     };
     Ok(vec![output])

@@ -16,7 +16,8 @@ use crate::nn::ops::softmax::{LogSoftmax, Softmax};
 use crate::nn::ops::transpose::Transpose;
 
 pub fn batch(importer: &mut Importer, call: &Call) -> Result<Value, ImportError> {
-    let training = call.flag("training_mode", false) || (call.opset < 7 && !call.flag("is_test", false) && has_statistics(call));
+    let training =
+        call.flag("training_mode", false) || (call.opset < 7 && !call.flag("is_test", false) && has_statistics(call));
     if training {
         return Err(call.unsupported("normalization by the statistics of the batch"));
     }
@@ -76,7 +77,8 @@ pub fn group(importer: &mut Importer, call: &Call) -> Result<Value, ImportError>
     let grouped = importer.add(call, "groups", grouped, &[input], &[])?;
     let op = Op::InstanceNorm(InstanceNorm { epsilon: call.float("epsilon", 1e-5) });
     let group_dims = [groups];
-    let neutral = [("gamma", &group_dims[..], vec![1.0; groups].into()), ("beta", &group_dims[..], vec![0.0; groups].into())];
+    let neutral =
+        [("gamma", &group_dims[..], vec![1.0; groups].into()), ("beta", &group_dims[..], vec![0.0; groups].into())];
     let normal = importer.add(call, "normal", op, &[grouped], &neutral)?;
     let back = reshape([channels, height, width].map(Dim::Of).to_vec());
     let back = importer.add(call, "maps", back, &[normal], &[])?;

@@ -48,7 +48,12 @@ pub fn translate(importer: &mut Importer, call: &Call, op: &str) -> Result<Vec<V
         "QLinearConcat" => concat(importer, call)?,
         "QLinearGlobalAveragePool" | "QLinearAveragePool" if !call.flag("channels_last", false) => {
             let x = dequantized(call, [0, 1, 2])?;
-            let inner = Call { node: call.node, name: format!("{}/pool", call.name), inputs: vec![x.into()], opset: call.opset };
+            let inner = Call {
+                node: call.node,
+                name: format!("{}/pool", call.name),
+                inputs: vec![x.into()],
+                opset: call.opset,
+            };
             let output = pool::translate(importer, &inner, op.trim_start_matches("QLinear"))?;
             quantize(importer, call, computed(call, &output)?, [3, 4])?
         }
@@ -171,7 +176,8 @@ fn weights(
     let bias = match (call.optional(bias)?, &scale, input) {
         (Some(bias), Some(scale), Some([_, x_scale, x_zero])) => {
             let x_scale = parameters(call, [x_scale, x_zero])?.scale;
-            let scale = scale.broadcast(&[bias.len()]).ok_or_else(|| call.error("the bias has not one value a channel"))?;
+            let scale =
+                scale.broadcast(&[bias.len()]).ok_or_else(|| call.error("the bias has not one value a channel"))?;
             Some(bias.floats().iter().zip(&*scale.floats()).map(|(bias, scale)| bias * scale * x_scale).collect())
         }
         _ => None,
@@ -233,7 +239,10 @@ pub fn quantize_constant(importer: &Importer, call: &Call) -> Result<Constant, I
     let [low, high] = integer_range(importer, call, 2)?;
     let rank = x.dims.len();
     let axis = if rank == 0 { 0 } else { call.axis(call.int("axis", 1), rank.max(2))? };
-    let inverse = Constant { dims: scale.dims.clone(), data: Data::Float(scale.floats().iter().map(|scale| scale.recip()).collect()) };
+    let inverse = Constant {
+        dims: scale.dims.clone(),
+        data: Data::Float(scale.floats().iter().map(|scale| scale.recip()).collect()),
+    };
     let zero = call.optional(2)?;
     let negative = zero.map(|zero| zero.floats().iter().map(|zero| -zero).collect::<Vec<f32>>());
     let scaled = numbers(call, x, Some(&inverse), None, axis)?;
@@ -273,7 +282,8 @@ fn matrix(importer: &mut Importer, call: &Call, op: &str) -> Result<Value, Impor
             return Err(call.unsupported("transA, alpha, or an output that is not quantized"));
         }
         if let Some(c) = call.optional(6)? {
-            let scale = call.constant(4)?.broadcast(&[c.len()]).ok_or_else(|| call.error("C has not one value a channel"))?;
+            let scale =
+                call.constant(4)?.broadcast(&[c.len()]).ok_or_else(|| call.error("C has not one value a channel"))?;
             let x_scale = parameters(call, [1, 2])?.scale;
             bias = Some(c.floats().iter().zip(&*scale.floats()).map(|(c, scale)| c * scale * x_scale).collect());
         }

@@ -8,7 +8,7 @@ use super::super::constant::{Constant, Data, MAX_RANK, product};
 use super::super::importer::Importer;
 use super::super::proto::data_type;
 use super::super::value::{Computed, Value};
-use super::window;
+use super::{join, window};
 use crate::nn::graph::NodeId;
 use crate::nn::ops::Op;
 use crate::nn::ops::reshape::{Dim, Reshape};
@@ -24,7 +24,8 @@ pub struct Target {
 /// The dimensions that a `Reshape` of `dims` gives.
 pub fn target(call: &Call, dims: &[usize]) -> Result<Target, ImportError> {
     let asked = call.ints_of("shape", 1)?.ok_or_else(|| call.error("the new shape is missing"))?;
-    let wrong = || call.error(format!("{dims:?} values cannot be reshaped to {:?}", &asked[..asked.len().min(MAX_RANK)]));
+    let wrong =
+        || call.error(format!("{dims:?} values cannot be reshaped to {:?}", &asked[..asked.len().min(MAX_RANK)]));
     let zero_is_kept = !call.flag("allowzero", false);
     let (mut target, mut rest) = (Vec::new(), None);
     for (place, &dim) in asked.iter().enumerate() {
@@ -36,7 +37,9 @@ pub fn target(call: &Call, dims: &[usize]) -> Result<Target, ImportError> {
     }
     let (total, known) = (product(dims).ok_or_else(wrong)?, product(&target).ok_or_else(wrong)?);
     match rest {
-        Some(place) => target[place] = total.checked_div(known).filter(|rest| rest * known == total).ok_or_else(wrong)?,
+        Some(place) => {
+            target[place] = total.checked_div(known).filter(|rest| rest * known == total).ok_or_else(wrong)?
+        }
         None if total != known => return Err(wrong()),
         None => {}
     }
@@ -244,8 +247,7 @@ fn shuffled(importer: &mut Importer, call: &Call, x: &Computed, to: &[usize]) ->
     if outer.saturating_mul(inner) != to[1] {
         return Ok(None);
     }
-    let sources: Vec<Option<usize>> =
-        (0..inner).flat_map(|i| (0..outer).map(move |o| Some(o * inner + i))).collect();
+    let sources: Vec<Option<usize>> = (0..inner).flat_map(|i| (0..outer).map(move |o| Some(o * inner + i))).collect();
     window::pick_channels(importer, call, "", maps, &sources, 0.0).map(Some)
 }
 
@@ -262,7 +264,8 @@ pub fn squeeze(importer: &mut Importer, call: &Call, op: &str) -> Result<Value, 
     if op == "Unsqueeze" {
         let added = unsqueezed_axes(call, x.rank())?;
         let mut old = x.axes.iter().copied();
-        let axes = (0..x.rank() + added.len()).map(|axis| if added.contains(&axis) { None } else { old.next().flatten() });
+        let axes =
+            (0..x.rank() + added.len()).map(|axis| if added.contains(&axis) { None } else { old.next().flatten() });
         return Ok(x.viewed(axes.collect(), rank).into());
     }
     let removed = squeezed_axes(call, &importer.dims(x))?;
@@ -270,16 +273,27 @@ pub fn squeeze(importer: &mut Importer, call: &Call, op: &str) -> Result<Value, 
     Ok(Computed { axes, ..x.clone() }.into())
 }
 
-/// Only what leaves the tensor as it is.
+/// Axes of length 1 are repeated.
 pub fn expand(importer: &mut Importer, call: &Call) -> Result<Value, ImportError> {
-    let x = call.computed(0)?;
+    let mut x = call.computed(0)?.clone();
     let asked = call.ints_of("shape", 1)?.unwrap_or_default();
-    let dims = importer.dims(x);
-    let kept = asked.iter().rev().zip(dims.iter().rev());
-    if asked.len() <= dims.len() && kept.clone().all(|(&asked, &dim)| asked == 1 || usize::try_from(asked) == Ok(dim)) {
-        return Ok(x.clone().into());
+    if asked.len() > MAX_RANK {
+        return Err(call.unsupported(format!("a tensor of more than {MAX_RANK} axes")));
     }
-    Err(call.unsupported("the repetition of values"))
+    if let Some(missing) = asked.len().checked_sub(x.rank()) {
+        x.axes.splice(0..0, std::iter::repeat_n(None, missing));
+    }
+    let dims = importer.dims(&x);
+    let mut repeats = vec![1; dims.len()];
+    for (place, &asked) in (dims.len() - asked.len()..).zip(&asked) {
+        match dims[place] {
+            _ if asked == 1 => {}
+            dim if usize::try_from(asked) == Ok(dim) => {}
+            1 => repeats[place] = asked,
+            dim => return Err(call.error(format!("an axis of length {dim} cannot become {asked} long"))),
+        }
+    }
+    join::repeat(importer, call, x, &repeats)
 }
 
 pub fn shape(importer: &mut Importer, call: &Call, op: &str) -> Result<Value, ImportError> {
@@ -319,7 +333,8 @@ pub fn space(importer: &mut Importer, call: &Call, op: &str) -> Result<Value, Im
     let x = call.computed(0)?.clone();
     let input = importer.maps(call, &x)?;
     let dims = importer.node_dims(input);
-    let (&[_, channels, height, width], Ok(block @ 1..)) = (&dims[..], usize::try_from(call.int("blocksize", 0))) else {
+    let (&[_, channels, height, width], Ok(block @ 1..)) = (&dims[..], usize::try_from(call.int("blocksize", 0)))
+    else {
         return Err(call.error("it needs maps and a blocksize"));
     };
     let area = block.checked_mul(block).ok_or_else(|| call.error("the blocksize is too large"))?;

@@ -185,10 +185,14 @@ pub fn pick_channels(
     importer.charge(call, size)?;
     let mut weight = vec![0.0; size];
     for (out, source) in sources.iter().enumerate() {
-        if let Some(place) = source.filter(|&source| source < channels).and_then(|source| weight.get_mut(out * channels + source)) {
+        if let Some(place) =
+            source.filter(|&source| source < channels).and_then(|source| weight.get_mut(out * channels + source))
+        {
             *place = 1.0;
         }
     }
-    let bias = sources.contains(&None).then(|| sources.iter().map(|source| if source.is_none() { fill } else { 0.0 }).collect());
+    let bias = sources
+        .contains(&None)
+        .then(|| sources.iter().map(|source| if source.is_none() { fill } else { 0.0 }).collect());
     mix_channels(importer, call, part, input, [sources.len(), channels], weight, bias)
 }

@@ -174,3 +174,37 @@ fn written_nets_come_back() {
         assert!(failures.is_empty(), "{failures:?}");
     }
 }
+
+fn unzipped(path: &Path) -> Vec<u8> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).unwrap();
+    flate2::read::GzDecoder::new(file).take(1 << 24).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// Real nets that other people trained, on pictures that they were not trained on.
+#[test]
+fn trained_nets_know_digits() {
+    const PICTURES: usize = 300;
+    let Some(set) = support::shared_path("sets/mnist-test") else { return };
+    let pictures = unzipped(&set.join("t10k-images-idx3-ubyte.gz"));
+    let labels = unzipped(&set.join("t10k-labels-idx1-ubyte.gz"));
+    let nets: [(&str, [f64; 2]); 2] = [
+        ("nets/onnx/zoo-mnist-8/mnist-8.onnx", [0.0, 1.0]),
+        ("nets/onnx/mnist-burn/mnist-2023-04.onnx", [0.1307 * 255.0, 1.0 / (0.3081 * 255.0)]),
+    ];
+    for (name, [mean, scale]) in nets {
+        let Some(path) = support::shared_path(name) else { continue };
+        let graph = finish(read(&path));
+        let mut right = 0;
+        for (picture, &label) in pictures[16..].chunks_exact(28 * 28).zip(&labels[8..]).take(PICTURES) {
+            let data = picture.iter().map(|&value| (f64::from(value) - mean) * scale).collect();
+            let input = support::Tensor { shape: vec![1, 1, 28, 28], data };
+            let scores = support::run_plainly(&graph, &input, graph.output()).0;
+            let best = (0..10).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap();
+            right += usize::from(best == usize::from(label));
+        }
+        assert!(right * 100 >= PICTURES * 98, "{name}: {right} of {PICTURES}");
+    }
+}

@@ -34,11 +34,13 @@ const MAX_BYTES: usize = i32::MAX as usize;
 pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>, ImportError> {
     let shapes = graph.shapes(&graph.native_input_shape(1))?;
     let names = graph.nodes().iter().map(|node| node.name.clone()).collect();
-    let mut writer = Writer { graph, shapes, names, params: HashMap::new(), nodes: Vec::new(), arrays: Vec::new() };
+    let (params, nodes, arrays) = (HashMap::new(), Vec::new(), Vec::new());
+    let mut writer = Writer { graph, shapes, names, params, nodes, arrays, fixed_size: false };
     for id in 1..graph.nodes().len() {
         writer.write(id)?;
     }
     let bytes: usize = writer.arrays.iter().map(|array| array.raw_data.as_ref().map_or(0, Vec::len)).sum();
+    let any_size = !writer.fixed_size && takes_any_size(graph);
     let Writer { nodes, arrays, shapes, .. } = writer;
     let model = ModelProto {
         ir_version: Some(IR_VERSION),
@@ -50,8 +52,8 @@ pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>, ImportError> {
             name: Some(graph.name().into()),
             initializer: arrays,
             doc_string: None,
-            input: vec![value_info(&graph.node(0).name, &input_dims(graph))],
-            output: vec![value_info(&graph.node(graph.output()).name, &output_dims(graph, &shapes[graph.output()]))],
+            input: vec![value_info(&graph.node(0).name, &input_dims(graph, any_size))],
+            output: vec![value_info(&graph.node(graph.output()).name, &output_dims(&shapes[graph.output()], any_size))],
         }),
         opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],
         metadata_props: metadata_of(graph),
@@ -75,17 +77,16 @@ fn takes_any_size(graph: &Graph) -> bool {
     larger.into_iter().all(|[height, width]| graph.shapes(&Shape::maps(1, channels, height, width)).is_ok())
 }
 
-fn input_dims(graph: &Graph) -> Vec<Length> {
+fn input_dims(graph: &Graph, any_size: bool) -> Vec<Length> {
     let input = graph.input();
-    let [height, width] = match takes_any_size(graph) {
+    let [height, width] = match any_size {
         true => [Length::Open("height"), Length::Open("width")],
         false => input.size.map(Length::Of),
     };
     vec![Length::Of(1), Length::Of(input.channels), height, width]
 }
 
-fn output_dims(graph: &Graph, shape: &Shape) -> Vec<Length> {
-    let any_size = takes_any_size(graph);
+fn output_dims(shape: &Shape, any_size: bool) -> Vec<Length> {
     let dims = shape.dims().iter().zip(["", "channels", "out_height", "out_width", "d4", "d5"]);
     dims.enumerate()
         .map(|(axis, (&dim, name))| if any_size && axis > 1 { Length::Open(name) } else { Length::Of(dim) })
@@ -155,6 +156,8 @@ struct Writer<'g> {
     params: HashMap<(String, Vec<usize>), String>,
     nodes: Vec<NodeProto>,
     arrays: Vec<TensorProto>,
+    /// Something was written that fits the net's own size only.
+    fixed_size: bool,
 }
 
 impl Writer<'_> {

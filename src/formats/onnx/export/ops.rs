@@ -35,10 +35,10 @@ impl Writer<'_> {
         let input = self.name(first).to_string();
         match &node.op {
             Op::Input(_) => {}
-            Op::Conv2d(conv) => self.conv(id, first, conv),
+            Op::Conv2d(conv) => self.conv(id, first, conv)?,
             Op::ConvTranspose2d(conv) => self.conv_transpose(id, first, conv),
             Op::Linear(_) => self.linear(id, first),
-            Op::MaxPool(pool) => self.max_pool(id, first, pool),
+            Op::MaxPool(pool) => self.max_pool(id, first, pool)?,
             Op::AveragePool(pool) => self.average_pool(id, first, pool)?,
             Op::GlobalPool(pool) => {
                 let maps = self.maps(id, first);

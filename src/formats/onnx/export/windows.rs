@@ -28,13 +28,27 @@ fn rounding(window: &Window) -> AttributeProto {
 }
 
 impl Writer<'_> {
-    pub(super) fn conv(&mut self, id: NodeId, input: NodeId, conv: &Conv2d) {
-        let mut attributes = attributes(&conv.window);
+    /// The window with pads instead of SAME padding if it is dilated, which readers refuse together. With a stride these
+    /// pads fit the net's own size only.
+    fn undilated_same(&mut self, id: NodeId, input: NodeId, window: &Window) -> Result<Window, ImportError> {
+        if window.dilation == [1, 1] || matches!(window.padding, Padding::Explicit { .. }) {
+            return Ok(*window);
+        }
+        let [.., height, width] = self.shapes[input].as_maps().unwrap_or_default();
+        let resolved = window.resolve([height, width]).map_err(|error| self.error(id, &error.to_string()))?;
+        let [(top, bottom), (left, right)] = resolved.map(|axis| (axis.pad_before, axis.pad_after));
+        self.fixed_size |= window.stride != [1, 1];
+        Ok(window.padded(Padding::Explicit { top, left, bottom, right }))
+    }
+
+    pub(super) fn conv(&mut self, id: NodeId, input: NodeId, conv: &Conv2d) -> Result<(), ImportError> {
+        let mut attributes = attributes(&self.undilated_same(id, input, &conv.window)?);
         attributes.push(int("group", super::signed(conv.groups)));
         let input = self.maps(id, input);
         let params = self.params(id);
         let inputs: Vec<&str> = std::iter::once(&input).chain(&params).map(String::as_str).collect();
         self.last(id, "Conv", &inputs, attributes);
+        Ok(())
     }
 
     /// SAME padding does not depend on the input's size here, and is written as pads: readers do not agree about it.
@@ -60,11 +74,13 @@ impl Writer<'_> {
         self.last(id, "ConvTranspose", &inputs, attributes);
     }
 
-    pub(super) fn max_pool(&mut self, id: NodeId, input: NodeId, MaxPool { window }: &MaxPool) {
-        let mut attributes = attributes(window);
-        attributes.push(rounding(window));
+    pub(super) fn max_pool(&mut self, id: NodeId, input: NodeId, pool: &MaxPool) -> Result<(), ImportError> {
+        let window = self.undilated_same(id, input, &pool.window)?;
+        let mut attributes = attributes(&window);
+        attributes.push(rounding(&window));
         let input = self.maps(id, input);
         self.last(id, "MaxPool", &[&input], attributes);
+        Ok(())
     }
 
     pub(super) fn average_pool(&mut self, id: NodeId, input: NodeId, pool: &AveragePool) -> Result<(), ImportError> {

@@ -17,6 +17,7 @@ pub mod lasagne;
 pub mod matconvnet;
 pub mod native;
 pub mod netfile;
+pub mod onnx;
 mod options;
 pub mod pickle;
 pub mod pytorch;

@@ -4,6 +4,8 @@ mod caffe;
 mod convnetjs;
 mod lasagne;
 mod matconvnet;
+mod onnx;
+mod onnx_export;
 mod pytorch;
 mod support;
 mod tensorflow;

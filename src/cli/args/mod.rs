@@ -10,9 +10,11 @@ use crate::tasks::bench::BenchNet;
 use crate::tasks::dream::SizePx;
 
 mod dream;
+mod nets;
 mod values;
 
 pub use dream::{DreamArgs, SaveArgs};
+pub use nets::{AddArgs, GetArgs, InfoArgs, ListArgs, NetsAction, NetsArgs, PathArgs, RemoveArgs};
 pub use values::Bytes;
 
 /// Dream with convolutional networks, and look into them.
@@ -67,14 +69,15 @@ pub enum Command {
     Dream(Box<DreamArgs>),
     Classify(ClassifyArgs),
     Inspect(InspectArgs),
+    Nets(NetsArgs),
     Bench(BenchArgs),
 }
 
 impl Command {
-    /// The options that every command but the window takes.
+    /// The options that every command takes but the window and those that run no net.
     pub fn common(&self) -> Option<&Common> {
         match self {
-            Self::Gui(_) => None,
+            Self::Gui(_) | Self::Nets(_) => None,
             Self::Dream(args) => Some(&args.common),
             Self::Classify(args) => Some(&args.common),
             Self::Inspect(args) => Some(&args.common),
@@ -101,7 +104,7 @@ pub struct GuiArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// The net to use: the name of one that ships, or a file [default: efficientnet-lite0]
+    /// The net to use: a name that oneiric nets list has, or a file [default: efficientnet-lite0]
     #[arg(long, value_name = "NET")]
     pub net: Option<String>,
 
@@ -162,7 +165,7 @@ pub struct ClassifyArgs {
 /// Any layer that is listed here can be dreamt with: oneiric dream PHOTO --layer NAME.
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// The net: the name of one that ships, or a file
+    /// The net: a name that oneiric nets list has, or a file
     #[arg(value_name = "NET", conflicts_with = "net")]
     pub net_file: Option<String>,
 

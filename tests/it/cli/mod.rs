@@ -4,5 +4,6 @@ mod bad_input;
 mod commands;
 #[cfg(unix)]
 mod interrupt;
+mod nets;
 mod smoke;
 mod support;

@@ -114,6 +114,13 @@ pub fn host(address: &str) -> &str {
     }
 }
 
+/// Whether a URL leads no further than this machine: no proxy could reach it.
+fn is_this_machine(url: &str) -> bool {
+    let host = host(url);
+    let name = host.strip_prefix('[').map_or_else(|| host.split(':').next(), |rest| rest.split(']').next());
+    matches!(name, Some("localhost" | "127.0.0.1" | "::1"))
+}
+
 impl Origin {
     pub fn of(address: &str) -> Self {
         if address.starts_with("http://") || address.starts_with("https://") {
@@ -144,7 +151,7 @@ impl Origin {
 }
 
 fn send_http(url: &str, ask: &Ask, patience: &Patience, sender: &SyncSender<Message>) -> Result<(), Trouble> {
-    let agent: Agent = Agent::config_builder()
+    let mut config = Agent::config_builder()
         .http_status_as_error(false)
         .https_only(url.starts_with("https://"))
         .max_redirects(MOST_REDIRECTS)
@@ -153,9 +160,11 @@ fn send_http(url: &str, ask: &Ask, patience: &Patience, sender: &SyncSender<Mess
         .timeout_recv_response(Some(patience.stall))
         .timeout_per_read(Some(patience.stall))
         .timeout_per_write(Some(patience.stall))
-        .user_agent(concat!("oneiric/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .new_agent();
+        .user_agent(concat!("oneiric/", env!("CARGO_PKG_VERSION")));
+    if is_this_machine(url) {
+        config = config.proxy(None);
+    }
+    let agent = config.build().new_agent();
     let mut request = agent.get(url);
     if ask.from > 0 {
         request = request.header(header::RANGE, format!("bytes={}-", ask.from));
@@ -256,5 +265,9 @@ mod tests {
     fn hosts_are_named() {
         assert_eq!(host("https://a.example:80/b/c"), "a.example:80");
         assert_eq!(host("/a/b"), "/a/b");
+        for here in ["http://127.0.0.1:80/x", "http://localhost/x", "https://[::1]:443/x"] {
+            assert!(is_this_machine(here), "{here}");
+        }
+        assert!(!is_this_machine("http://127.0.0.1.example/x") && !is_this_machine("http://[::2]/localhost"));
     }
 }

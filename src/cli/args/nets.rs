@@ -37,6 +37,7 @@ pub enum NetsAction {
 
 /// What every action takes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Common options")]
 pub struct Speech {
     /// Print one JSON object a line on stdout, and nothing else there
     #[arg(long)]

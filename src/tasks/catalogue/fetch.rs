@@ -93,7 +93,7 @@ pub enum FetchError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error("`{net}` has arrived in {}, but cannot be opened: {source}", .folder.display())]
-    Unusable { net: &'static str, folder: PathBuf, source: FormatError },
+    Unusable { net: &'static str, folder: PathBuf, source: Box<FormatError> },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -250,7 +250,7 @@ fn assemble(
     if on_progress(opening).is_break() {
         return Err(FetchError::Cancelled(net.name));
     }
-    let unusable = |source| FetchError::Unusable { net: net.name, folder: staging.into(), source };
+    let unusable = |source| FetchError::Unusable { net: net.name, folder: staging.into(), source: Box::new(source) };
     let paths = [staging.join(net.weights)];
     let loaded = formats::load_files(&paths, &net.options()).map_err(unusable)?;
     let classes = store::classes(&loaded.graph);

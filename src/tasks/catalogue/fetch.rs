@@ -297,12 +297,12 @@ fn labels_of(net: &Published, staging: &Path, classes: usize) -> Result<Option<P
     };
     let text = String::from_utf8_lossy(&text);
     let mut names: Vec<String> = text.lines().map(name).filter(|name| !name.is_empty()).collect();
-    if names.is_empty() {
+    if names.is_empty() || names.len() > classes {
+        // No names are better than wrong ones.
         return Ok(None);
     }
     // Google's Inception has outputs that no class was ever given.
     let named = names.len();
-    names.truncate(classes);
     names.extend((named..classes).map(|class| format!("unused {class}")));
     let path = staging.join(LABEL_FILE);
     atomic::write(&path, (names.join("\n") + "\n").as_bytes()).map_err(|source| disk(&path, source))?;
@@ -351,6 +351,22 @@ mod tests {
         ] {
             assert_eq!(place(line), name, "{line}");
         }
+    }
+
+    #[test]
+    fn lists_of_names_fit_their_net_or_are_left_out() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let net = Published::find("inception5h").expect("it is in the catalogue");
+        let Labels::Lines(file) = net.labels else { panic!("it has a list of names") };
+        let labels = |classes| {
+            let path = labels_of(net, folder.path(), classes).expect("readable")?;
+            fs::read_to_string(path).ok()
+        };
+        assert_eq!(labels(3), None, "there is no list");
+        fs::write(folder.path().join(file), "dummy\r\nkit fox\n\n").expect("writable");
+        assert_eq!(labels(3).as_deref(), Some("dummy\nkit fox\nunused 2\n"));
+        assert_eq!(labels(2).as_deref(), Some("dummy\nkit fox\n"));
+        assert_eq!(labels(1), None, "there are more names than classes");
     }
 
     #[test]

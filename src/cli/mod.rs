@@ -15,8 +15,10 @@ mod failure;
 mod follow;
 mod inspect;
 mod interrupt;
+mod nets;
 mod output;
 mod progress;
+mod transfer;
 
 use args::{Cli, Command};
 use failure::{Exit, Failure, catch_panics, complain};
@@ -62,6 +64,7 @@ fn run(command: Option<Command>, open_window: OpenWindow) -> Result<Exit, Failur
         Some(Command::Dream(args)) => dream::run(&args),
         Some(Command::Classify(args)) => classify::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Nets(args)) => nets::run(&args.action),
         Some(Command::Bench(args)) => bench::run(&args),
     }
 }

@@ -16,21 +16,28 @@ pub struct Reporter {
     bar: Option<ProgressBar>,
 }
 
+/// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Style {
+pub enum Style {
     Quiet,
     Lines,
     Bars,
 }
 
+impl Style {
+    /// Bars where stderr is a terminal.
+    pub fn of(quiet: bool) -> Self {
+        match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Self::Quiet,
+            (false, true) => Self::Bars,
+            (false, false) => Self::Lines,
+        }
+    }
+}
+
 impl Reporter {
     pub fn new(quiet: bool) -> Self {
-        let style = match (quiet, std::io::stderr().is_terminal()) {
-            (true, _) => Style::Quiet,
-            (false, true) => Style::Bars,
-            (false, false) => Style::Lines,
-        };
-        Self { style, latest: None, bar: None }
+        Self { style: Style::of(quiet), latest: None, bar: None }
     }
 
     /// Shows the latest progress.
@@ -120,7 +127,7 @@ fn summary(progress: &Progress) -> String {
     [steps, rates(progress)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ")
 }
 
-fn say(line: &str) {
+pub fn say(line: &str) {
     // Where stderr is closed there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::nn::graph::Graph;
 
@@ -32,6 +32,21 @@ pub use sniff::FileKind;
 
 /// Files beyond this (4 GiB) are not read: a net is held in memory whole.
 pub const MAX_FILE_BYTES: u64 = 1 << 32;
+
+/// A net and what was assumed to read it.
+pub struct Loaded {
+    pub graph: Graph,
+    /// Whole sentences for the user to read.
+    pub notes: Vec<String>,
+    /// All files that were read.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads a net from its files.
+pub fn load_files(paths: &[PathBuf], _options: &LoadOptions) -> Result<Loaded, FormatError> {
+    let path = paths.first().cloned().unwrap_or_default();
+    Ok(Loaded { graph: load(&path)?, notes: Vec::new(), files: vec![path] })
+}
 
 /// Reads a net of any known format.
 pub fn load(path: &Path) -> Result<Graph, FormatError> {

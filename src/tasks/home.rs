@@ -18,7 +18,7 @@ const PROGRAM: &str = "oneiric";
 pub struct Home {
     /// What the user has chosen and may want to carry elsewhere: settings, presets.
     pub config: PathBuf,
-    /// What the program keeps for the user: sessions.
+    /// What the program keeps for the user: sessions, nets.
     pub data: PathBuf,
     /// Where dreams are saved unless the user says otherwise.
     pub pictures: PathBuf,
@@ -58,6 +58,11 @@ impl Home {
     /// What the desktop was doing when it was last closed.
     pub fn session_folder(&self) -> PathBuf {
         self.data.join("session")
+    }
+
+    /// The nets that the user has fetched or added.
+    pub fn nets_folder(&self) -> PathBuf {
+        self.data.join("nets")
     }
 
     /// Where dreams are saved unless the user says otherwise.

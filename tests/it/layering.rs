@@ -26,6 +26,7 @@ const CONFINED_CRATES: &[(&str, &str)] = &[
     ("rfd", "gui"),
     ("pollster", "gui"),
     ("directories", "tasks"),
+    ("ureq", "tasks"),
     ("rustix", "base"),
     ("blas_src", "base"),
     ("openblas_src", "base"),

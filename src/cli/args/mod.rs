@@ -9,11 +9,13 @@ use crate::imageio::Limits;
 use crate::tasks::bench::BenchNet;
 
 mod dream;
-mod inspect;
-mod values;
 
+mod inspect;
+mod nets;
+mod values;
 pub use dream::{DreamArgs, SaveArgs};
 pub use inspect::InspectArgs;
+pub use nets::{AddArgs, GetArgs, InfoArgs, ListArgs, NetsAction, NetsArgs, PathArgs, RemoveArgs};
 pub use values::Bytes;
 
 /// Dream with convolutional networks, and look into them.
@@ -68,14 +70,16 @@ pub enum Command {
     Dream(Box<DreamArgs>),
     Classify(ClassifyArgs),
     Inspect(Box<InspectArgs>),
+    Inspect(InspectArgs),
+    Nets(NetsArgs),
     Bench(BenchArgs),
 }
 
 impl Command {
-    /// The options that every command but the window takes.
+    /// The options that every command takes but the window and those that run no net.
     pub fn common(&self) -> Option<&Common> {
         match self {
-            Self::Gui(_) => None,
+            Self::Gui(_) | Self::Nets(_) => None,
             Self::Dream(args) => Some(&args.common),
             Self::Classify(args) => Some(&args.common),
             Self::Inspect(args) => Some(&args.common),
@@ -102,7 +106,7 @@ pub struct GuiArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// The net to use: the name of one that ships, or a file [default: efficientnet-lite0]
+    /// The net to use: a name that oneiric nets list has, or a file [default: efficientnet-lite0]
     #[arg(long, value_name = "NET")]
     pub net: Option<String>,
 
@@ -158,6 +162,24 @@ pub struct ClassifyArgs {
     pub common: Common,
 }
 
+
+    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = values::size_px)]
+    #[arg(value_name = "NET", conflicts_with = "net")]
+    #[command(flatten)]
+    /// Show shapes and cost for a picture of this size in pixels, such as 640x480 [default: the net's own]
+    /// The net: a name that oneiric nets list has, or a file
+    /// Write the result to this file instead of stdout
+    pub common: Common,
+    pub net_file: Option<String>,
+    pub out: Option<PathBuf>,
+    pub size: Option<SizePx>,
+#[derive(Args, Debug)]
+///
+/// Any layer that is listed here can be dreamt with: oneiric dream PHOTO --layer NAME.
+/// Show the layers of a net: shapes, weights, cost, and how much of the picture each sees.
+pub struct InspectArgs {
+}
 /// Measure how fast this machine dreams.
 ///
 /// The time of one step, forward and back to the picture, of well-known nets.

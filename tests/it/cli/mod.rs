@@ -5,5 +5,6 @@ mod commands;
 mod inspect;
 #[cfg(unix)]
 mod interrupt;
+mod nets;
 mod smoke;
 mod support;

@@ -1,0 +1,377 @@
+//! Fetching a net of the catalogue: its files one by one, then the whole net into its place.
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::archive::{self, ArchiveError};
+use super::checksum::Sums;
+use super::download::{self, Arrived, DownloadError, Patience, Step, Wanted};
+use super::manifest::{self, Manifest, Options};
+use super::published::{Labels, Published, Remote};
+use super::store::{self, Installed, Store, StoreError};
+use crate::base::atomic;
+use crate::formats::{self, FormatError, LoadOptions};
+use crate::tasks::home::Home;
+
+/// The environment variable that names a URL or a folder where files of the catalogue are looked for before their makers'
+/// own addresses, as `MIRROR/FILE`: for machines without internet, and for tests.
+pub const MIRROR_VARIABLE: &str = "ONEIRIC_MIRROR";
+
+/// Longer lists of names are not read.
+const MAX_LABEL_BYTES: u64 = 16 << 20;
+const LABEL_FILE: &str = "labels.txt";
+
+/// How to fetch.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Fetches a net that is installed again, and puts the new one in its place.
+    pub again: bool,
+    /// A URL or a folder that is asked first.
+    pub mirror: Option<String>,
+    /// Whether the makers' own addresses are asked too.
+    pub makers: bool,
+    pub patience: Patience,
+}
+
+impl Default for Fetch {
+    /// Not again, and by the mirror of the environment.
+    fn default() -> Self {
+        let mirror = std::env::var(MIRROR_VARIABLE).ok().filter(|mirror| !mirror.trim().is_empty());
+        Self { again: false, mirror, makers: true, patience: Patience::default() }
+    }
+}
+
+/// How far a net is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub stage: Stage,
+    /// The file in work.
+    pub file: &'static str,
+    /// Its number, from 1, of how many.
+    pub number: usize,
+    pub files: usize,
+    /// Of the file.
+    pub bytes: u64,
+    /// Of the file, as far as it is known.
+    pub total: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Fetching,
+    /// The sum of the file is compared.
+    Checking,
+    Unpacking,
+    /// All files are there; the net is opened, to see that it can be.
+    Opening,
+}
+
+/// A net that is installed now.
+#[derive(Debug)]
+pub struct Fetched {
+    pub net: Installed,
+    /// Whether it was before; then nothing was fetched.
+    pub was_there: bool,
+    /// Whole sentences about what was assumed of its files.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("no net `{name}` can be fetched; these can: {}", .known.join(", "))]
+    Unknown { name: String, known: Vec<&'static str> },
+    #[error("`{0}` is part of the program: there is nothing to fetch")]
+    BuiltIn(&'static str),
+    #[error("stopped; what has arrived of `{0}` is kept, and `oneiric nets get {0}` goes on from there")]
+    Cancelled(&'static str),
+    #[error("{source}; try again later, or put {file} into {} by hand and run `oneiric nets get {net}` again", .folder.display())]
+    Unavailable { net: &'static str, file: &'static str, folder: PathBuf, source: DownloadError },
+    #[error(transparent)]
+    Disk(DownloadError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error("`{net}` has arrived in {}, but cannot be opened: {source}", .folder.display())]
+    Unusable { net: &'static str, folder: PathBuf, source: Box<FormatError> },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FetchError {
+    /// Whether the machine or the network is at fault, and not what the user asked for.
+    pub fn is_of_machine(&self) -> bool {
+        match self {
+            Self::Unknown { .. } | Self::BuiltIn(_) => false,
+            Self::Store(error) => error.is_of_machine(),
+            _ => true,
+        }
+    }
+}
+
+/// Fetches a net into the user's data unless it is there. `on_progress` may break it off; what has arrived is then kept,
+/// and the next call goes on from there.
+///
+/// # Errors
+/// When there is no such net, no address has its files, the disk is full, or somebody else is fetching it.
+pub fn fetch(
+    name: &str,
+    home: &Home,
+    on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Fetched, FetchError> {
+    Fetch::default().run(name, home, on_progress)
+}
+
+impl Fetch {
+    /// As [`fetch`].
+    pub fn run(
+        &self,
+        name: &str,
+        home: &Home,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Fetched, FetchError> {
+        if let Some(entry) = super::built_in(name) {
+            return Err(FetchError::BuiltIn(entry.name));
+        }
+        let Some(net) = Published::find(name) else {
+            let known = Published::all().iter().map(|net| net.name).collect();
+            return Err(FetchError::Unknown { name: name.chars().take(80).collect(), known });
+        };
+        self.run_for(net, &Store::of(home), on_progress)
+    }
+
+    pub(super) fn run_for(
+        &self,
+        net: &'static Published,
+        store: &Store,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Fetched, FetchError> {
+        let _lock = store.lock(net.name)?;
+        // A damaged one is no reason not to fetch it again.
+        if !self.again
+            && let Some(installed) = store.find(net.name)?
+        {
+            return Ok(Fetched { net: installed, was_there: true, notes: Vec::new() });
+        }
+        let staging = store.staging(net.name);
+        let disk = |source| FetchError::Disk(DownloadError::Disk { path: staging.clone(), source });
+        fs::create_dir_all(&staging).map_err(disk)?;
+        let mut files = Vec::new();
+        for (i, remote) in net.files.iter().enumerate() {
+            files.extend(self.fetch_file(net, remote, i, &staging, on_progress)?);
+        }
+        let (manifest, notes) = assemble(net, files, &staging, on_progress)?;
+        let installed = store.commit(Installed { folder: staging, manifest })?;
+        Ok(Fetched { net: installed, was_there: false, notes })
+    }
+
+    /// Fetches one file, unpacks it if it is an archive, and gives the names of what is to be kept with the address that
+    /// it came from.
+    fn fetch_file(
+        &self,
+        net: &'static Published,
+        remote: &'static Remote,
+        i: usize,
+        staging: &Path,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Vec<(&'static str, String)>, FetchError> {
+        let progress = |stage, bytes, total| Progress {
+            stage,
+            file: remote.file,
+            number: i + 1,
+            files: net.files.len(),
+            bytes,
+            total,
+        };
+        let mirrored = self.mirror.iter().map(|mirror| in_mirror(mirror, remote.file));
+        let urls = remote.urls.iter().filter(|_| self.makers).map(|url| url.to_string());
+        let addresses = mirrored.chain(urls).collect();
+        let wanted = Wanted { file: remote.file.into(), addresses, size: remote.size, sum: remote.sum };
+        let watch = &mut |step| match step {
+            Step::Fetching { bytes, total } => on_progress(progress(Stage::Fetching, bytes, total)),
+            Step::Checking { bytes, total } => on_progress(progress(Stage::Checking, bytes, Some(total))),
+        };
+        let arrived = download::fetch(&wanted, staging, &self.patience, watch).map_err(|error| match error {
+            DownloadError::Cancelled => FetchError::Cancelled(net.name),
+            DownloadError::Unavailable { .. } => {
+                let folder = staging.to_path_buf();
+                FetchError::Unavailable { net: net.name, file: remote.file, folder, source: error }
+            }
+            error => FetchError::Disk(error),
+        })?;
+        let Arrived { path, address, sums } = arrived;
+        if remote.members.is_empty() {
+            return Ok(vec![(remote.file, address)]);
+        }
+        if on_progress(progress(Stage::Unpacking, sums.bytes, Some(sums.bytes))).is_break() {
+            return Err(FetchError::Cancelled(net.name));
+        }
+        let taken = archive::unpack(&path, remote.members, staging)?;
+        for member in remote.members.iter().filter(|member| taken.contains(&member.file)) {
+            check_member(&path, &staging.join(member.file), member.sum)?;
+        }
+        Ok(taken.into_iter().map(|file| (file, address.clone())).collect())
+    }
+}
+
+fn check_member(archive: &Path, path: &Path, sum: Option<super::published::Sum>) -> Result<(), FetchError> {
+    let Some(expected) = sum else { return Ok(()) };
+    let sums = Sums::of(path, &mut |_| ControlFlow::Continue(()))
+        .map_err(|source| FetchError::Disk(DownloadError::Disk { path: path.into(), source }))?;
+    match sums.differs_from(expected) {
+        None => Ok(()),
+        Some(how) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let reason = format!("of {name} in it, the {how}");
+            Err(ArchiveError::Damaged { archive: archive.into(), reason }.into())
+        }
+    }
+}
+
+/// Where a mirror has a file.
+fn in_mirror(mirror: &str, file: &str) -> String {
+    if mirror.contains("://") {
+        format!("{}/{file}", mirror.trim_end_matches('/'))
+    } else {
+        Path::new(mirror).join(file).to_string_lossy().into_owned()
+    }
+}
+
+/// Opens what has arrived, to see that it is a net, and writes down what it is. Leaves nothing else in the folder.
+fn assemble(
+    net: &'static Published,
+    files: Vec<(&'static str, String)>,
+    staging: &Path,
+    on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<(Manifest, Vec<String>), FetchError> {
+    let (number, total) = (net.files.len(), net.bytes());
+    let bytes = total.unwrap_or_default();
+    let opening = Progress { stage: Stage::Opening, file: net.weights, number, files: number, bytes, total };
+    if on_progress(opening).is_break() {
+        return Err(FetchError::Cancelled(net.name));
+    }
+    let unusable = |source| FetchError::Unusable { net: net.name, folder: staging.into(), source: Box::new(source) };
+    let paths = [staging.join(net.weights)];
+    let loaded = formats::load_files(&paths, &net.options()).map_err(unusable)?;
+    let classes = store::classes(&loaded.graph);
+    drop(loaded.graph);
+
+    let mut kept = files.iter().map(|(file, from)| (*file, Some(from.clone()))).collect::<Vec<_>>();
+    let labels = labels_of(net, staging, classes)?;
+    if labels.is_some() {
+        kept.push((LABEL_FILE, None));
+    }
+    let options = LoadOptions { labels, ..net.options() };
+    // Once more with its names, which the loader may find wrong.
+    if options.labels.is_some() {
+        formats::load_files(&paths, &options).map_err(unusable)?;
+    }
+    let entries =
+        kept.into_iter().map(|(file, from)| store::entry(staging, file, from)).collect::<Result<Vec<_>, _>>()?;
+    let open = vec![net.weights.to_string()];
+    let stored = |path: &Path| path.starts_with(staging).then(|| LABEL_FILE.to_string());
+    let mut manifest = Manifest::new(net.name, open, entries, Options::of(&options, stored));
+    manifest.summary = net.summary.into();
+    manifest.source = net.page.into();
+    manifest.licence = net.licence.into();
+    manifest.classes = classes;
+    clear(staging, &manifest)
+        .map_err(|source| FetchError::Disk(DownloadError::Disk { path: staging.into(), source }))?;
+    Ok((manifest, loaded.notes))
+}
+
+/// Writes the names of the classes, one a line, where the loader does not know them; gives the file.
+fn labels_of(net: &Published, staging: &Path, classes: usize) -> Result<Option<PathBuf>, FetchError> {
+    let (file, name): (_, fn(&str) -> String) = match net.labels {
+        Labels::Known => return Ok(None),
+        Labels::Lines(file) => (file, |line| line.trim().to_string()),
+        Labels::Places(file) => (file, place),
+    };
+    let path = staging.join(file);
+    let disk = |path: &Path, source| FetchError::Disk(DownloadError::Disk { path: path.into(), source });
+    let text = match fs::metadata(&path) {
+        Ok(metadata) if metadata.len() <= MAX_LABEL_BYTES => fs::read(&path).map_err(|source| disk(&path, source))?,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk(&path, error)),
+        // An archive may lack them; a list of that size is none.
+        _ => return Ok(None),
+    };
+    let text = String::from_utf8_lossy(&text);
+    let mut names: Vec<String> = text.lines().map(name).filter(|name| !name.is_empty()).collect();
+    if names.is_empty() || names.len() > classes {
+        // No names are better than wrong ones.
+        return Ok(None);
+    }
+    // Google's Inception has outputs that no class was ever given.
+    let named = names.len();
+    names.extend((named..classes).map(|class| format!("unused {class}")));
+    let path = staging.join(LABEL_FILE);
+    atomic::write(&path, (names.join("\n") + "\n").as_bytes()).map_err(|source| disk(&path, source))?;
+    Ok(Some(path))
+}
+
+/// `airport terminal` of `/a/airport_terminal 2`, and `apartment building, outdoor` of
+/// `/a/apartment_building/outdoor 8`.
+fn place(line: &str) -> String {
+    let path = line.trim().rsplit_once([' ', ',', '\t']).map_or(line.trim(), |(path, _)| path.trim());
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    // The folder is the first letter of the name.
+    let rest: Vec<&str> = match parts.next() {
+        Some(letter) if letter.len() == 1 => parts.collect(),
+        Some(first) => std::iter::once(first).chain(parts).collect(),
+        None => Vec::new(),
+    };
+    rest.join(", ").replace('_', " ")
+}
+
+/// Removes what a download leaves that is no part of the net: archives, notes, parts.
+fn clear(staging: &Path, manifest: &Manifest) -> io::Result<()> {
+    for entry in fs::read_dir(staging)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_kept = name == manifest::FILE || manifest.files.iter().any(|file| name == *file.file);
+        if !is_kept {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_named_as_people_do() {
+        for (line, name) in [
+            ("/a/airport_terminal 2", "airport terminal"),
+            ("/a/apartment_building/outdoor 8", "apartment building, outdoor"),
+            ("/a/abbey,0", "abbey"),
+            ("", ""),
+            ("abbey 3", "abbey"),
+        ] {
+            assert_eq!(place(line), name, "{line}");
+        }
+    }
+
+    #[test]
+    fn lists_of_names_fit_their_net_or_are_left_out() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let net = Published::find("inception5h").expect("it is in the catalogue");
+        let Labels::Lines(file) = net.labels else { panic!("it has a list of names") };
+        let labels = |classes| {
+            let path = labels_of(net, folder.path(), classes).expect("readable")?;
+            fs::read_to_string(path).ok()
+        };
+        assert_eq!(labels(3), None, "there is no list");
+        fs::write(folder.path().join(file), "dummy\r\nkit fox\n\n").expect("writable");
+        assert_eq!(labels(3).as_deref(), Some("dummy\nkit fox\nunused 2\n"));
+        assert_eq!(labels(2).as_deref(), Some("dummy\nkit fox\n"));
+        assert_eq!(labels(1), None, "there are more names than classes");
+    }
+
+    #[test]
+    fn mirrors_are_urls_or_folders() {
+        assert_eq!(in_mirror("http://a:1/nets/", "x.pb"), "http://a:1/nets/x.pb");
+        assert_eq!(Path::new(&in_mirror("nets", "x.pb")), Path::new("nets").join("x.pb"));
+    }
+}

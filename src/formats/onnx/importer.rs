@@ -22,6 +22,8 @@ pub type Param<'p> = (&'p str, &'p [usize], Arc<[f32]>);
 
 /// Numbers that may be computed while reading whatever the file's size is.
 const SPARE_NUMBERS: usize = 1 << 25;
+/// Numbers that a node may give for one picture (4 GiB).
+const MAX_NODE_NUMBERS: usize = 1 << 30;
 /// Branches within branches.
 const MAX_DEPTH: usize = 16;
 
@@ -251,8 +253,8 @@ impl Importer<'_> {
         let shapes = shapes.ok_or_else(|| call.error("its input has no shape"))?;
         let param_shapes: Vec<&[usize]> = params.iter().map(|&(_, shape, _)| shape).collect();
         let shape = op.output_shape(&shapes, &param_shapes).map_err(|error| call.error(format!("it {error}")))?;
-        if Shape::new(shape.dims()).is_none() {
-            return Err(call.error("its output would be too large for any machine"));
+        if constant::product(shape.dims()).is_none_or(|count| count > MAX_NODE_NUMBERS) {
+            return Err(call.error("its output for one picture would be too large for any machine"));
         }
         self.charge(call, params.iter().map(|(.., data)| data.len()).sum())?;
         let param_names: Vec<String> = params.iter().map(|(role, ..)| format!("{name}.{role}")).collect();

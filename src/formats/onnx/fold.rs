@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::super::ImportError;
 use super::call::Call;
-use super::constant::{Constant, Data, for_each_offset, product, strides};
+use super::constant::{Constant, Data, product};
 use super::importer::Importer;
-use super::ops::{quantized, shape};
+use super::ops::{quantized, reduce, shape};
 use super::proto::data_type;
 use super::value::Value;
 
@@ -37,7 +37,7 @@ pub fn fold(importer: &mut Importer, call: &Call) -> Result<Option<Vec<Value>>, 
         "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten" => reshape(call, op)?,
         "Transpose" => transpose(call)?,
         "Expand" => expand(importer, call)?,
-        "ReduceProd" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceMean" => reduce(call, op)?,
+        "ReduceProd" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceMean" => reduce::fold(call, op)?,
         "Split" => return split(call).map(Some),
         "DequantizeLinear" => quantized::dequantize_constant(call)?,
         "QuantizeLinear" => quantized::quantize_constant(importer, call)?,
@@ -420,70 +420,6 @@ fn expand(importer: &mut Importer, call: &Call) -> Result<Constant, ImportError>
     let dims = common_dims(call, &[constant, &wanted])?;
     charged(importer, call, &dims)?;
     constant.broadcast(&dims).ok_or_else(|| mismatch(call))
-}
-
-fn reduce(call: &Call, op: &str) -> Result<Constant, ImportError> {
-    let constant = call.constant(0)?;
-    let rank = constant.dims.len();
-    let axes = match call.ints_of("axes", 1)? {
-        Some(axes) if !axes.is_empty() => call.axes(&axes, rank)?,
-        _ if call.flag("noop_with_empty_axes", false) => return Ok((**constant).clone()),
-        _ => (0..rank).collect(),
-    };
-    let keep = call.flag("keepdims", true);
-    let of = strides(&constant.dims);
-    let (kept, gone): (Vec<usize>, Vec<usize>) = (0..rank).partition(|axis| !axes.contains(axis));
-    let pick = |axes: &[usize], from: &[usize]| -> Vec<usize> { axes.iter().map(|&axis| from[axis]).collect() };
-    let (kept_dims, kept_steps) = (pick(&kept, &constant.dims), pick(&kept, &of));
-    let (gone_dims, gone_steps) = (pick(&gone, &constant.dims), pick(&gone, &of));
-    let count = product(&gone_dims).unwrap_or(0);
-    let values = constant.floats();
-    let ints = constant.as_ints();
-    let (mut floats, mut whole) = (Vec::new(), Vec::new());
-    for_each_offset(&kept_dims, &kept_steps, |start| {
-        let mut total = if op == "ReduceProd" { 1.0 } else { 0.0 };
-        let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-        let mut product = Some(1i64);
-        let mut sum = Some(0i64);
-        for_each_offset(&gone_dims, &gone_steps, |offset| {
-            let value = f64::from(values[start + offset]);
-            if op == "ReduceProd" {
-                total *= value
-            } else {
-                total += value
-            }
-            (least, most) = (least.min(value), most.max(value));
-            if let Some(ints) = ints {
-                product = product.and_then(|product| product.checked_mul(ints[start + offset]));
-                sum = sum.and_then(|sum| sum.checked_add(ints[start + offset]));
-            }
-        });
-        floats.push(match op {
-            "ReduceMax" => most,
-            "ReduceMin" => least,
-            "ReduceMean" => total / count as f64,
-            _ => total,
-        } as f32);
-        whole.push(match op {
-            "ReduceProd" => product,
-            "ReduceSum" => sum,
-            "ReduceMax" => Some(most as i64),
-            "ReduceMin" => Some(least as i64),
-            _ => None,
-        });
-    });
-    let dims = match keep {
-        true => (0..rank).map(|axis| if axes.contains(&axis) { 1 } else { constant.dims[axis] }).collect(),
-        false => kept_dims,
-    };
-    let data = match ints {
-        Some(_) => {
-            let whole: Option<Vec<i64>> = whole.into_iter().collect();
-            Data::Int(whole.ok_or_else(|| call.error("its integers overflow"))?.into())
-        }
-        None => Data::Float(floats.into()),
-    };
-    Constant::new(dims, data).ok_or_else(|| mismatch(call))
 }
 
 fn split(call: &Call) -> Result<Vec<Value>, ImportError> {

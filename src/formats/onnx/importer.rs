@@ -17,6 +17,13 @@ use crate::nn::ops::reshape::{Dim, Reshape};
 use crate::nn::ops::transpose::Transpose;
 use crate::nn::ops::{Op, Operator};
 
+/// The role, dimensions and values of a node's parameter.
+pub type Param<'p> = (&'p str, &'p [usize], Arc<[f32]>);
+
+/// Numbers that may be computed while reading whatever the file's size is.
+const SPARE_NUMBERS: usize = 1 << 25;
+/// Numbers that a node may give for one picture (4 GiB).
+const MAX_NODE_NUMBERS: usize = 1 << 30;
 /// Branches within branches.
 const MAX_DEPTH: usize = 16;
 
@@ -28,7 +35,8 @@ pub struct Importer<'a> {
     initializers: HashMap<String, TensorProto>,
     external: &'a dyn External,
     opsets: HashMap<String, i64>,
-    names: HashSet<String>,
+    /// The names that nodes have, and how many wanted each.
+    names: HashMap<String, usize>,
     /// ONNX's types of the file's arrays, by their names.
     kinds: HashMap<String, i32>,
     /// The tensor that is the net's output.
@@ -56,10 +64,10 @@ pub fn read(bytes: &[u8], external: &dyn External, options: &LoadOptions) -> Res
         initializers,
         external,
         opsets: opsets(&model),
-        names: HashSet::from([clean(&picture.name)]),
+        names: HashMap::from([(clean(&picture.name), 1)]),
         kinds: HashMap::new(),
         output: output.clone(),
-        budget: bytes.len().saturating_mul(2).saturating_add(1 << 27),
+        budget: bytes.len().saturating_mul(2).saturating_add(SPARE_NUMBERS),
     };
     let start = picture.value(&mut importer)?;
     importer.values.insert(picture.name, start.into());
@@ -237,7 +245,7 @@ impl Importer<'_> {
         part: &str,
         op: Op,
         inputs: &[NodeId],
-        params: &[(&str, &[usize], Arc<[f32]>)],
+        params: &[Param],
     ) -> Result<NodeId, ImportError> {
         let wanted = if part.is_empty() { call.name.clone() } else { format!("{}/{part}", call.name) };
         let name = self.unique(&wanted);
@@ -245,9 +253,10 @@ impl Importer<'_> {
         let shapes = shapes.ok_or_else(|| call.error("its input has no shape"))?;
         let param_shapes: Vec<&[usize]> = params.iter().map(|&(_, shape, _)| shape).collect();
         let shape = op.output_shape(&shapes, &param_shapes).map_err(|error| call.error(format!("it {error}")))?;
-        if Shape::new(shape.dims()).is_none() {
-            return Err(call.error("its output would be too large for any machine"));
+        if constant::product(shape.dims()).is_none_or(|count| count > MAX_NODE_NUMBERS) {
+            return Err(call.error("its output for one picture would be too large for any machine"));
         }
+        self.charge(call, params.iter().map(|(.., data)| data.len()).sum())?;
         let param_names: Vec<String> = params.iter().map(|(role, ..)| format!("{name}.{role}")).collect();
         for ((_, shape, data), name) in params.iter().zip(&param_names) {
             self.net.param(name, shape, data.clone());
@@ -258,11 +267,12 @@ impl Importer<'_> {
 
     fn unique(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_string();
-        let mut number = 2;
-        while !self.names.insert(name.clone()) {
+        while self.names.contains_key(&name) {
+            let number = self.names.entry(wanted.to_string()).or_default();
+            *number += 1;
             name = format!("{wanted}_{number}");
-            number += 1;
         }
+        self.names.insert(name.clone(), 1);
         name
     }
 
@@ -390,4 +400,141 @@ fn live(draft: &GraphBuilder, last: NodeId) -> GraphBuilder {
         places[id] = net.add(&node.name, node.op.clone(), &inputs, &params);
     }
     net
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::proto::{
+        AttributeProto, DimensionProto, OperatorSetIdProto, TensorShapeProto, TensorTypeProto, TypeProto, data_type,
+    };
+    use super::super::{Nowhere, sniff};
+    use super::*;
+
+    fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto {
+            input: inputs.iter().map(|input| input.to_string()).collect(),
+            output: vec![output.into()],
+            name: Some(format!("the {op}")),
+            op_type: Some(op.into()),
+            ..NodeProto::default()
+        }
+    }
+
+    fn with(mut node: NodeProto, name: &str, ints: &[i64]) -> NodeProto {
+        let i = ints.first().copied();
+        node.attribute.push(AttributeProto {
+            name: Some(name.into()),
+            ints: ints.to_vec(),
+            i,
+            ..AttributeProto::default()
+        });
+        node
+    }
+
+    fn ints(name: &str, values: &[i64]) -> TensorProto {
+        TensorProto {
+            dims: vec![values.len() as i64],
+            data_type: Some(data_type::INT64),
+            int64_data: values.to_vec(),
+            name: Some(name.into()),
+            ..TensorProto::default()
+        }
+    }
+
+    /// A net on 3×8×8 pictures `x` whose output is `y`.
+    fn model(nodes: Vec<NodeProto>, arrays: Vec<TensorProto>) -> Vec<u8> {
+        let dim = [1, 3, 8, 8].map(|dim| DimensionProto { dim_value: Some(dim), dim_param: None }).to_vec();
+        let tensor_type = TensorTypeProto { elem_type: Some(data_type::FLOAT), shape: Some(TensorShapeProto { dim }) };
+        let r#type = Some(TypeProto { tensor_type: Some(tensor_type) });
+        let graph = GraphProto {
+            node: nodes,
+            initializer: arrays,
+            input: vec![ValueInfoProto { name: Some("x".into()), r#type }],
+            output: vec![ValueInfoProto { name: Some("y".into()), r#type: None }],
+            ..GraphProto::default()
+        };
+        let opset_import = vec![OperatorSetIdProto { domain: None, version: Some(13) }];
+        ModelProto { ir_version: Some(8), graph: Some(graph), opset_import, ..ModelProto::default() }.encode_to_vec()
+    }
+
+    fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
+        assert!(sniff::looks_like(bytes));
+        read(bytes, &Nowhere, &LoadOptions::default())
+    }
+
+    #[test]
+    fn what_is_not_supported_is_told_with_its_node() {
+        let cases: [(&str, Vec<NodeProto>); 9] = [
+            ("layer `the LSTM`: LSTM: this operator is not supported", vec![node("LSTM", &["x"], "y")]),
+            ("`the Erf`", vec![node("Relu", &["x"], "a"), node("Erf", &["a"], "y")]),
+            (
+                "takes `b`, which nothing before it gives",
+                vec![node("Sum", &["x", "b"], "y"), node("Relu", &["x"], "b")],
+            ),
+            ("a product of two tensors that depend on the picture", vec![node("MatMul", &["x", "x"], "y")]),
+            ("division by a tensor that depends on the picture", vec![node("Div", &["x", "x"], "y")]),
+            ("no axis 4 among 4", vec![with(node("Softmax", &["x"], "y"), "axis", &[4])]),
+            ("axis 1 is named twice", vec![with(node("Transpose", &["x"], "y"), "perm", &[0, 1, 1, 2])]),
+            ("kernel_shape is missing", vec![node("MaxPool", &["x"], "y")]),
+            ("a window of 9 pixels", vec![with(node("MaxPool", &["x"], "y"), "kernel_shape", &[9, 9])]),
+        ];
+        for (expected, nodes) in cases {
+            let error = import(&model(nodes, Vec::new())).err().expect(expected).to_string();
+            assert!(error.contains(expected), "{error} should say: {expected}");
+        }
+    }
+
+    #[test]
+    fn a_small_file_cannot_ask_for_endless_work() {
+        let huge = ints("huge", &[1 << 20, 1 << 20]);
+        let zeros = vec![node("ConstantOfShape", &["huge"], "a"), node("Add", &["x", "a"], "y")];
+        let range = vec![node("Range", &["from", "to", "by"], "a"), node("Reshape", &["x", "a"], "y")];
+        let single = |name: &str, value| TensorProto { dims: Vec::new(), ..ints(name, &[value]) };
+        let bounds = vec![single("from", 0), single("to", i64::MAX), single("by", 1)];
+        // Each node doubles what the one before it gave.
+        let mut doubling = vec![with(node("Concat", &["huge", "huge"], "a0"), "axis", &[0])];
+        for i in 0..60 {
+            let (from, to) = (format!("a{i}"), format!("a{}", i + 1));
+            doubling.push(with(node("Concat", &[&from, &from], &to), "axis", &[0]));
+        }
+        doubling.push(node("Reshape", &["x", "a60"], "y"));
+        for (nodes, arrays) in [(zeros, vec![huge.clone()]), (range, bounds), (doubling, vec![huge])] {
+            let started = std::time::Instant::now();
+            let error = import(&model(nodes, arrays)).err().unwrap().to_string();
+            assert!(error.contains("while reading") || error.contains("any machine"), "{error}");
+            assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+        }
+    }
+
+    #[test]
+    fn nodes_of_one_name_are_told_apart() {
+        let count = 2000;
+        let name = |i: usize| {
+            if i == 0 {
+                "x".into()
+            } else if i == count {
+                "y".into()
+            } else {
+                format!("t{i}")
+            }
+        };
+        let nodes = (0..count).map(|i| node("Relu", &[&name(i)], &name(i + 1))).collect();
+        let net = import(&model(nodes, Vec::new())).unwrap().net;
+        let names: Vec<&str> = net.nodes().iter().take(4).map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["x", "the Relu", "the Relu_2", "the Relu_3"]);
+        assert_eq!(net.nodes().len(), count + 1);
+    }
+
+    #[test]
+    fn transpositions_cancel() {
+        let nodes = vec![
+            with(node("Transpose", &["x"], "a"), "perm", &[0, 2, 3, 1]),
+            node("Relu", &["a"], "b"),
+            with(node("Transpose", &["b"], "c"), "perm", &[0, 3, 1, 2]),
+            node("Sigmoid", &["c"], "y"),
+        ];
+        let net = import(&model(nodes, Vec::new())).unwrap().net;
+        let kinds: Vec<&str> = net.nodes().iter().map(|node| node.op.kind()).collect();
+        assert_eq!(kinds, ["Input", "Activation", "Activation"]);
+    }
 }

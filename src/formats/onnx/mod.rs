@@ -2,7 +2,7 @@
 //!
 //! Read are inference graphs of opset 1 and newer whose one input is a picture (NCHW, or NHWC as TensorFlow's exporters
 //! write it). What depends on weights and shapes alone is computed while reading, for one picture of the net's size;
-//! transpositions, squeezes and the like become ways of looking at a node's output ([`value`]), so that they cancel.
+//! transpositions, squeezes and the like become ways of looking at a node's output, so that they cancel.
 //! Of quantized nets the weights are dequantized, and activations keep the range of their integers but not the rounding.
 //!
 //! Source: <https://onnx.ai/onnx/operators/>.

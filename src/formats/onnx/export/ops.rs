@@ -144,7 +144,7 @@ impl Writer<'_> {
     fn lrn(&mut self, id: NodeId, input: NodeId, lrn: &Lrn) -> Result<(), ImportError> {
         let maps = self.maps(id, input);
         match lrn.region {
-            LrnRegion::AcrossChannels if lrn.size % 2 == 0 => {
+            LrnRegion::AcrossChannels if lrn.size.is_multiple_of(2) => {
                 Err(self.error(id, "a response normalization over an even number of channels"))
             }
             LrnRegion::AcrossChannels => {

@@ -68,6 +68,13 @@ enum Places<'a> {
 }
 
 impl Places<'_> {
+    fn count(&self) -> usize {
+        match self {
+            Self::Cut(cut) => cut.count,
+            Self::List(list) => list.len(),
+        }
+    }
+
     fn list(&self) -> Vec<usize> {
         match self {
             Self::Cut(cut) => cut.places(),
@@ -88,6 +95,7 @@ fn take(
     let Some(along) = x.axes[axis].filter(|&along| along > 0) else {
         return Err(call.unsupported("a part of the batch, or none of an axis,"));
     };
+    importer.charge(call, places.count())?;
     let list = places.list();
     let (Some(&start), Some(&last)) = (list.first(), list.last()) else {
         return Err(call.unsupported("an empty tensor"));

@@ -13,7 +13,7 @@ mod linear;
 mod norm;
 mod pool;
 pub mod quantized;
-mod reduce;
+pub mod reduce;
 mod resize;
 pub mod shape;
 mod window;

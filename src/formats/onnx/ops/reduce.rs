@@ -2,6 +2,7 @@
 
 use super::super::super::ImportError;
 use super::super::call::Call;
+use super::super::constant::{Constant, Data, for_each_offset, product, strides};
 use super::super::importer::Importer;
 use super::super::value::{Computed, Value};
 use crate::nn::ops::pool::{GlobalPool, GlobalPoolKind};
@@ -9,13 +10,18 @@ use crate::nn::ops::reduce::{Reduce, ReduceKind};
 use crate::nn::ops::reshape::{Dim, Reshape};
 use crate::nn::ops::{MapAxis, Op};
 
+/// The axes that are reduced; `None` where the tensor stays as it is.
+fn axes(call: &Call, rank: usize) -> Result<Option<Vec<usize>>, ImportError> {
+    Ok(match call.ints_of("axes", 1)? {
+        Some(axes) if !axes.is_empty() => Some(call.axes(&axes, rank)?),
+        _ if call.flag("noop_with_empty_axes", false) => None,
+        _ => Some((0..rank).collect()),
+    })
+}
+
 pub fn translate(importer: &mut Importer, call: &Call, op: &str) -> Result<Value, ImportError> {
     let x = call.computed(0)?.clone();
-    let axes = match call.ints_of("axes", 1)? {
-        Some(axes) if !axes.is_empty() => call.axes(&axes, x.rank())?,
-        _ if call.flag("noop_with_empty_axes", false) => return Ok(x.into()),
-        _ => (0..x.rank()).collect(),
-    };
+    let Some(axes) = axes(call, x.rank())? else { return Ok(x.into()) };
     // Along the batch, of which a picture is one, there is nothing to reduce.
     let mut along: Vec<usize> = axes.iter().filter_map(|&axis| x.axes[axis]).filter(|&axis| axis > 0).collect();
     along.sort_unstable();
@@ -48,4 +54,76 @@ fn reduction(call: &Call, op: &str, along: &[usize]) -> Result<Op, ImportError> 
         .collect();
     let axes = axes.ok_or_else(|| call.unsupported("a reduction over further axes than those of maps"))?;
     Ok(Op::Reduce(Reduce { kind, axes, keep: true }))
+}
+
+/// The reduction of an array that is known while reading.
+pub fn fold(call: &Call, op: &str) -> Result<Constant, ImportError> {
+    let constant = call.constant(0)?;
+    let rank = constant.dims.len();
+    let Some(axes) = axes(call, rank)? else { return Ok((**constant).clone()) };
+    let of = strides(&constant.dims);
+    let (kept, gone): (Vec<usize>, Vec<usize>) = (0..rank).partition(|axis| !axes.contains(axis));
+    let pick = |axes: &[usize], from: &[usize]| -> Vec<usize> { axes.iter().map(|&axis| from[axis]).collect() };
+    let (kept_dims, kept_steps) = (pick(&kept, &constant.dims), pick(&kept, &of));
+    let (gone_dims, gone_steps) = (pick(&gone, &constant.dims), pick(&gone, &of));
+    let data = match &constant.data {
+        Data::Float(values) => {
+            let count = product(&gone_dims).unwrap_or(0) as f64;
+            let mut results = Vec::new();
+            for_each_offset(&kept_dims, &kept_steps, |start| {
+                let mut result = float_start(op);
+                for_each_offset(&gone_dims, &gone_steps, |offset| {
+                    result = join_floats(op, result, f64::from(values[start + offset]));
+                });
+                results.push(if op == "ReduceMean" { result / count } else { result } as f32);
+            });
+            Data::Float(results.into())
+        }
+        Data::Int(values) => {
+            let mut results = Vec::new();
+            for_each_offset(&kept_dims, &kept_steps, |start| {
+                let mut result = None;
+                for_each_offset(&gone_dims, &gone_steps, |offset| {
+                    let value = values[start + offset];
+                    result = Some(result.map_or(Some(value), |result: Option<i64>| join_ints(op, result?, value)));
+                });
+                results.push(result.unwrap_or(Some(i64::from(op == "ReduceProd"))));
+            });
+            let results: Option<Vec<i64>> = results.into_iter().collect();
+            Data::Int(results.ok_or_else(|| call.error("its integers overflow, or it is no sum of them"))?.into())
+        }
+    };
+    let dims = match call.flag("keepdims", true) {
+        true => (0..rank).map(|axis| if axes.contains(&axis) { 1 } else { constant.dims[axis] }).collect(),
+        false => kept_dims,
+    };
+    Constant::new(dims, data).ok_or_else(|| call.error("it is too large"))
+}
+
+fn float_start(op: &str) -> f64 {
+    match op {
+        "ReduceProd" => 1.0,
+        "ReduceMax" => f64::NEG_INFINITY,
+        "ReduceMin" => f64::INFINITY,
+        _ => 0.0,
+    }
+}
+
+fn join_floats(op: &str, a: f64, b: f64) -> f64 {
+    match op {
+        "ReduceProd" => a * b,
+        "ReduceMax" => a.max(b),
+        "ReduceMin" => a.min(b),
+        _ => a + b,
+    }
+}
+
+fn join_ints(op: &str, a: i64, b: i64) -> Option<i64> {
+    match op {
+        "ReduceProd" => a.checked_mul(b),
+        "ReduceSum" => a.checked_add(b),
+        "ReduceMax" => Some(a.max(b)),
+        "ReduceMin" => Some(a.min(b)),
+        _ => None,
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::super::ImportError;
 use super::super::call::Call;
 use super::super::constant::Constant;
-use super::super::importer::Importer;
+use super::super::importer::{Importer, Param};
 use super::super::value::{Computed, Value};
 use super::activation;
 use crate::nn::graph::NodeId;
@@ -154,7 +154,7 @@ pub fn mix_channels(
 ) -> Result<NodeId, ImportError> {
     importer.charge(call, weight.len())?;
     let op = Op::Conv2d(Conv2d { window: Window::square(1, 1), groups: 1 });
-    let mut params: Vec<(&str, &[usize], Arc<[f32]>)> = Vec::new();
+    let mut params: Vec<Param> = Vec::new();
     let (dims, bias_dims) = ([out, channels, 1, 1], [out]);
     params.push(("weight", &dims, weight.into()));
     if let Some(bias) = bias {

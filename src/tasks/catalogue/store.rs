@@ -306,6 +306,10 @@ impl Installed {
         let paths: Vec<PathBuf> = self.manifest.open.iter().map(|name| self.folder.join(name)).collect();
         let options = manifest::merged(over, self.manifest.options.in_folder(&self.folder));
         let mut loaded = formats::load_files(&paths, &options)?;
+        if *over == LoadOptions::default() {
+            // They were told when the net was installed.
+            loaded.notes.clear();
+        }
         let Provenance { mut source, mut licence } = loaded.graph.provenance().clone();
         for (known, here) in [(&mut source, &self.manifest.source), (&mut licence, &self.manifest.licence)] {
             if known.is_empty() {

@@ -13,6 +13,8 @@ pub enum FormatError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is {what}, not a file", .path.display())]
     NotAFile { path: PathBuf, what: &'static str },
+    #[error("no file of a net is given")]
+    NoFiles,
     #[error("{} has {bytes} bytes; nets of more than {MAX_FILE_BYTES} bytes are not read", .path.display())]
     TooLarge { path: PathBuf, bytes: u64 },
     #[error("{} is {found}, not a net that can be read; these can: {}", .path.display(), FileKind::READABLE)]

@@ -321,6 +321,16 @@ impl GraphBuilder {
         builder
     }
 
+    /// Starts with all of a net, to change something.
+    pub fn from_graph(graph: &Graph) -> Self {
+        let mut builder = Self { params: graph.params.clone(), ..Self::default() };
+        for node in &graph.nodes {
+            let params: Vec<&str> = node.params.iter().map(String::as_str).collect();
+            builder.add(&node.name, node.op.clone(), &node.inputs, &params);
+        }
+        builder
+    }
+
     pub const INPUT: NodeId = 0;
 
     /// Adds a node; `params` name parameters given to [`GraphBuilder::param`] before.
@@ -359,6 +369,11 @@ impl GraphBuilder {
 
     pub fn param_named(&self, name: &str) -> Option<&Param> {
         self.params.get(name)
+    }
+
+    /// All parameters by name.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &Param)> {
+        self.params.iter().map(|(name, param)| (name.as_str(), param))
     }
 
     pub fn node_named(&self, name: &str) -> Option<NodeId> {

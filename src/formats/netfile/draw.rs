@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::EPSILON;
 use super::parse::{Statement, wrong};
 use super::words::{Syntax, Words};
 use crate::base::tensor::Shape;
@@ -263,7 +264,7 @@ impl Drawing {
                 let roles = [ParamRole::Gamma, ParamRole::Beta, ParamRole::Mean, ParamRole::Variance];
                 let names = ["gamma", "beta", "mean", "variance"];
                 params.extend(names.into_iter().zip(roles).map(|(name, role)| (name, vec![channels], role)));
-                Op::BatchNorm(BatchNorm { epsilon: words.number_option("epsilon", 1e-5)? })
+                Op::BatchNorm(BatchNorm { epsilon: words.number_option("epsilon", EPSILON)? })
             }
             "prelu" => {
                 params.push((super::SLOPE, vec![channels], ParamRole::Gamma));

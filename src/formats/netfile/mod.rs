@@ -86,6 +86,9 @@ use crate::nn::ops::Op;
 /// What a parametric ReLU's parameter is called.
 const SLOPE: &str = "slope";
 
+/// Of a batch norm that names none.
+pub const EPSILON: f32 = 1e-5;
+
 /// A net on paper, as a file describes it.
 pub struct Design(Drawing);
 

@@ -244,9 +244,9 @@ mod tests {
     #[test]
     fn every_architecture_fits_its_own_tensors_and_no_others() {
         let mut failures = Vec::new();
-        for architecture in Architecture::ALL {
+        for &architecture in Architecture::ALL {
             let dict = hollow(architecture, 12);
-            for candidate in Architecture::ALL {
+            for &candidate in Architecture::ALL {
                 let fit = Fit::of(candidate, &dict);
                 if fit.is_whole() != (candidate == architecture) {
                     failures.push(format!("{candidate} for the tensors of {architecture}"));

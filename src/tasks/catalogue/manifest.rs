@@ -145,6 +145,8 @@ impl Options {
             size_px: self.size_px,
             labels: self.labels.as_ref().map(in_folder),
             architecture: architecture_file.or_else(|| self.architecture.clone()),
+            // One of the files.
+            weights: None,
         }
     }
 
@@ -174,6 +176,7 @@ pub fn merged(over: &LoadOptions, under: LoadOptions) -> LoadOptions {
         size_px: over.size_px.or(under.size_px),
         labels: or(&over.labels, under.labels),
         architecture: over.architecture.clone().or(under.architecture),
+        weights: or(&over.weights, under.weights),
     }
 }
 

@@ -66,7 +66,7 @@ pub enum CatalogueError {
     NotInstalled(&'static str),
     #[error("the built-in net `{name}` cannot be read: {source}")]
     BuiltIn { name: &'static str, source: NativeError },
-    #[error("the built-in net `{0}` is used as it is: a mean, a size and the like go with files only")]
+    #[error("the built-in net `{0}` is used as it is: a mean, a file of labels and the like go with other nets only")]
     BuiltInOptions(&'static str),
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -121,7 +121,8 @@ pub fn open(name_or_path: &str) -> Result<Arc<Graph>, CatalogueError> {
 /// When there is no such net, it can be fetched but is not installed, or it cannot be read.
 pub fn open_with(name_or_path: &str, options: &LoadOptions) -> Result<Opened, CatalogueError> {
     if let Some(entry) = built_in(name_or_path) {
-        if *options != LoadOptions::default() {
+        // A size is only for files that do not say theirs.
+        if !(LoadOptions { size_px: None, ..options.clone() }).is_silent() {
             return Err(CatalogueError::BuiltInOptions(entry.name));
         }
         return Ok(Opened { graph: Arc::new(entry.open()?), notes: Vec::new() });

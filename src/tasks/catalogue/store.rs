@@ -161,6 +161,9 @@ impl Store {
     /// # Errors
     /// When the files are no net, the name is none or taken, or the disk is full.
     pub fn add(&self, files: &[PathBuf], name: Option<&str>, options: &LoadOptions) -> Result<Added, StoreError> {
+        let files: Vec<PathBuf> = files.iter().chain(&options.weights).cloned().collect();
+        let files = files.as_slice();
+        let options = &LoadOptions { weights: None, ..options.clone() };
         let published = published_as(files)?;
         let name = name_for(files, name, published)?;
         let options = manifest::merged(options, published.map(Published::options).unwrap_or_default());

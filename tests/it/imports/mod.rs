@@ -9,3 +9,4 @@ mod onnx_export;
 mod pytorch;
 mod support;
 mod tensorflow;
+mod together;

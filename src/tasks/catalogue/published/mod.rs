@@ -152,6 +152,7 @@ impl Published {
             size_px: preset.size_px,
             labels: None,
             architecture: self.architecture.map(str::to_string),
+            weights: None,
         }
     }
 }

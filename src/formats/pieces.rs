@@ -1,0 +1,151 @@
+//! The files of one net, by what they are to it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::{FileKind, FormatError, LoadOptions, MAX_FILE_BYTES, sniff};
+
+/// A file in memory.
+pub(super) struct Part {
+    pub path: PathBuf,
+    pub kind: FileKind,
+    pub bytes: Vec<u8>,
+}
+
+impl Part {
+    pub fn read(path: &Path) -> Result<Self, FormatError> {
+        let read_error = |source| FormatError::Read { path: path.into(), source };
+        // Asked before opening: opening a pipe would wait for its writer.
+        let metadata = std::fs::metadata(path).map_err(read_error)?;
+        if !metadata.is_file() {
+            let what = if metadata.is_dir() { "a folder" } else { "a device or a pipe" };
+            return Err(FormatError::NotAFile { path: path.into(), what });
+        }
+        let mut file = File::open(path).map_err(read_error)?;
+        let mut bytes = Vec::new();
+        file.by_ref().take(sniff::PREFIX_BYTES as u64).read_to_end(&mut bytes).map_err(read_error)?;
+        if let Some(found) = FileKind::of_prefix(&bytes).filter(|kind| !kind.may_be_read()) {
+            return Err(FormatError::Unsupported { path: path.into(), found });
+        }
+        if metadata.len() > MAX_FILE_BYTES {
+            return Err(FormatError::TooLarge { path: path.into(), bytes: metadata.len() });
+        }
+        let rest = metadata.len().saturating_sub(bytes.len() as u64);
+        bytes.try_reserve_exact(rest as usize).map_err(|_| read_error(io::ErrorKind::OutOfMemory.into()))?;
+        file.take(rest).read_to_end(&mut bytes).map_err(read_error)?;
+        let kind = FileKind::of(&bytes, path);
+        if kind.may_be_read() {
+            Ok(Self { path: path.into(), kind, bytes })
+        } else {
+            Err(FormatError::Unsupported { path: path.into(), found: kind })
+        }
+    }
+
+    /// The file's name without its ending.
+    pub fn name(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    pub fn file_name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// The files of one net by what they are to it.
+#[derive(Default)]
+pub(super) struct Pieces {
+    /// Weights, or a whole net.
+    pub weights: Option<Part>,
+    /// A prototxt or a net file.
+    pub description: Option<Part>,
+    pub mean: Option<Part>,
+    pub labels: Option<Part>,
+    /// Further files that these name.
+    pub also: Vec<PathBuf>,
+}
+
+/// A place that a neighbour may fill.
+#[derive(Clone, Copy)]
+pub(super) enum Slot {
+    Weights,
+    Description,
+}
+
+impl Pieces {
+    pub fn take(&mut self, part: Part) -> Result<(), FormatError> {
+        let (slot, what) = match part.kind {
+            FileKind::Prototxt | FileKind::NetFile => (&mut self.description, "both describe a net"),
+            FileKind::CaffeMean => (&mut self.mean, "both are means"),
+            FileKind::Text => (&mut self.labels, "both are texts, and one file of labels is all a net takes"),
+            _ => (&mut self.weights, "both hold weights"),
+        };
+        if let Some(other) = slot {
+            let paths = Box::new([other.path.clone(), part.path]);
+            return Err(FormatError::NotOneNet { paths, reason: what.into() });
+        }
+        *slot = Some(part);
+        Ok(())
+    }
+
+    /// The files that options name.
+    pub fn take_named(&mut self, options: &LoadOptions) -> Result<(), FormatError> {
+        if let Some(path) = &options.labels {
+            self.labels = Some(Part::read(path)?);
+        }
+        if let Some(path) = &options.weights {
+            self.take(Part::read(path)?)?;
+        }
+        if let Some(architecture) = options.architecture.as_deref().map(Path::new)
+            && self.description.is_none()
+            && architecture.is_file()
+        {
+            self.description = Some(Part::read(architecture)?);
+        }
+        Ok(())
+    }
+
+    /// What the others belong to.
+    pub fn lead(&self) -> Result<&Part, FormatError> {
+        if let Some(lead) = self.weights.as_ref().or(self.description.as_ref()) {
+            return Ok(lead);
+        }
+        match self.mean.as_ref().or(self.labels.as_ref()) {
+            Some(Part { path, kind, .. }) => Err(FormatError::Unsupported { path: path.clone(), found: *kind }),
+            None => Err(FormatError::NoFiles),
+        }
+    }
+
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let parts = [&self.weights, &self.description, &self.mean, &self.labels];
+        parts.into_iter().flatten().map(|part| part.path.clone()).chain(self.also.iter().cloned()).collect()
+    }
+
+    pub fn is_of_caffe(&self) -> bool {
+        let kinds = [&self.weights, &self.description].map(|part| part.as_ref().map(|part| part.kind));
+        kinds.contains(&Some(FileKind::Caffemodel)) || kinds.contains(&Some(FileKind::Prototxt))
+    }
+
+    pub fn slot(&mut self, slot: Slot) -> &mut Option<Part> {
+        match slot {
+            Slot::Weights => &mut self.weights,
+            Slot::Description => &mut self.description,
+        }
+    }
+
+    /// What a neighbour may give, and the endings of such files.
+    pub fn missing(&self, options: &LoadOptions) -> Option<(Slot, &'static [&'static str])> {
+        match (&self.weights, &self.description) {
+            (Some(Part { kind: FileKind::Caffemodel | FileKind::Hdf5, .. }), None) => {
+                Some((Slot::Description, &[".prototxt"]))
+            }
+            (None, Some(Part { kind: FileKind::Prototxt, .. })) => {
+                Some((Slot::Weights, &[".caffemodel", ".caffemodel.h5"]))
+            }
+            (Some(Part { kind: FileKind::Npz | FileKind::Pickle, .. }), None) if options.architecture.is_none() => {
+                Some((Slot::Description, &[".net"]))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Files that belong together, what is found beside a net, and what the user says of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oneiric::formats::{self, FormatError, LoadOptions, Loaded};
+use oneiric::nn::graph::ChannelOrder;
+use tempfile::TempDir;
+
+use super::support::data_path;
+
+/// A folder with copies of fixtures under new names.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to) in files {
+        fs::copy(data_path(from), folder.path().join(to)).unwrap();
+    }
+    folder
+}
+
+fn load(paths: &[PathBuf]) -> Result<Loaded, FormatError> {
+    formats::load_files(paths, &LoadOptions::default())
+}
+
+fn names(loaded: &Loaded) -> Vec<&str> {
+    loaded.files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect()
+}
+
+#[test]
+fn one_half_of_a_net_finds_the_other() {
+    let files = [
+        ("caffe/alex.caffemodel", "snapshot_iter_10.caffemodel"),
+        ("caffe/alex.prototxt", "deploy.prototxt"),
+        ("caffe/old.prototxt", "another.prototxt"),
+    ];
+    let folder = folder(&files);
+    fs::write(folder.path().join("solver.prototxt"), "net: \"train_val.prototxt\"\n").unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let whole = load(&[at("snapshot_iter_10.caffemodel")]).unwrap();
+    assert_eq!(names(&whole), ["snapshot_iter_10.caffemodel", "deploy.prototxt"]);
+    assert!(whole.notes.iter().any(|note| note.starts_with("deploy.prototxt beside it")), "{:?}", whole.notes);
+    for paths in [vec![at("deploy.prototxt")], vec![at("deploy.prototxt"), at("snapshot_iter_10.caffemodel")]] {
+        let same = load(&paths).unwrap();
+        assert_eq!(same.graph.nodes(), whole.graph.nodes());
+        assert_eq!(same.graph.params(), whole.graph.params());
+    }
+    // One that does not fit says why, and names its own file.
+    fs::remove_file(at("deploy.prototxt")).unwrap();
+    let error = load(&[at("another.prototxt")]).unwrap_err().to_string();
+    assert!(error.contains("snapshot_iter_10.caffemodel") || error.contains("another.prototxt"), "{error}");
+    fs::remove_file(at("snapshot_iter_10.caffemodel")).unwrap();
+    let error = load(&[at("another.prototxt")]).unwrap_err().to_string();
+    assert!(error.contains("another.prototxt") && error.contains("weights"), "{error}");
+}
+
+#[test]
+fn labels_beside_a_net_are_its_own_where_they_fit() {
+    let folder = folder(&[("caffe/alex.caffemodel", "net.caffemodel"), ("caffe/alex.prototxt", "net.prototxt")]);
+    let net = folder.path().join("net.prototxt");
+    let classes = load(std::slice::from_ref(&net)).unwrap();
+    let shapes = classes.graph.shapes(&classes.graph.native_input_shape(1)).unwrap();
+    let count = shapes.last().unwrap().dims()[1];
+    let write = |name: &str, count: usize| {
+        let lines: Vec<String> = (0..count).map(|i| format!("n{:08} class {i}", 7 * i)).collect();
+        fs::write(folder.path().join(name), lines.join("\n")).unwrap();
+    };
+    write("other_labels.txt", count + 1);
+    write("synset_words.txt", count);
+    let found = load(std::slice::from_ref(&net)).unwrap();
+    assert_eq!(found.graph.labels()[1], "class 1");
+    assert!(found.notes.iter().any(|note| note.starts_with("synset_words.txt beside it")), "{:?}", found.notes);
+    let said = LoadOptions { labels: Some(folder.path().join("other_labels.txt")), ..LoadOptions::default() };
+    let error = formats::load_files(&[net], &said).unwrap_err().to_string();
+    assert!(error.ends_with(&format!("names {} classes, but the net has {count}", count + 1)), "{error}");
+}
+
+#[test]
+fn what_does_not_belong_together_is_refused() {
+    let at = |name: &str| data_path(name);
+    let two = load(&[at("caffe/alex.caffemodel"), at("caffe/old.caffemodel")]).unwrap_err().to_string();
+    assert!(two.contains("old.caffemodel do not belong to one net: both hold weights"), "{two}");
+    let folder = folder(&[]);
+    let labels = folder.path().join("labels.txt");
+    fs::write(&labels, "cat\ndog\n").unwrap();
+    let alone = load(&[labels]).unwrap_err().to_string();
+    assert!(alone.contains("labels.txt is a text file, not a net"), "{alone}");
+    assert!(matches!(load(&[]), Err(FormatError::NoFiles)));
+    let missing = load(&[Path::new("no/such.onnx").into()]).unwrap_err().to_string();
+    assert!(missing.starts_with("cannot read no/such.onnx: "), "{missing}");
+}
+
+#[test]
+fn the_user_has_the_last_word_on_any_net() {
+    let said = LoadOptions {
+        order: Some(ChannelOrder::Rgb),
+        mean: Some(vec![1.0, 2.0, 3.0]),
+        scale: Some(vec![0.5]),
+        ..LoadOptions::default()
+    };
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/efficientnet-lite0.safetensors");
+    for path in [data_path("caffe/alex.prototxt"), shipped] {
+        if !path.exists() {
+            continue;
+        }
+        let loaded = formats::load_files(std::slice::from_ref(&path), &said).unwrap();
+        let preprocess = loaded.graph.preprocess();
+        assert_eq!(preprocess.order, ChannelOrder::Rgb, "{}", path.display());
+        assert_eq!((preprocess.mean.as_slice(), preprocess.scale.as_slice()), (&[1.0, 2.0, 3.0][..], &[0.5; 3][..]));
+        assert!(!loaded.notes.iter().any(|note| note.contains("do not say how")), "{:?}", loaded.notes);
+    }
+}

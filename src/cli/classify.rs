@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::args::ClassifyArgs;
 use super::failure::{Exit, Failure, complain};
+use super::net;
 use super::output::Report;
 use crate::imageio::{self, Limits};
 use crate::tasks::catalogue;
@@ -21,7 +22,8 @@ struct Line<'a> {
 /// Classifies every photo. One that cannot be read is complained about and does not stop the others.
 pub fn run(args: &ClassifyArgs) -> Result<Exit, Failure> {
     let common = &args.common;
-    let graph = catalogue::open(common.net.as_deref().unwrap_or(catalogue::DEFAULT)).map_err(Failure::input)?;
+    let name = common.net.as_deref().unwrap_or(catalogue::DEFAULT);
+    let graph = net::open(name, &common.net_args.options(args.size), common.quiet)?;
     let mut classifier = Classifier::new(graph).map_err(Failure::input)?;
     let mut report = Report::to_file_or_stdout(common.json, args.out.as_deref());
     let limits = common.limits();

@@ -12,12 +12,12 @@ use super::destination::{Destination, expand_folders, with_step};
 use super::failure::{Exit, Failure};
 use super::follow::{StopAfter, follow};
 use super::interrupt::Interrupts;
+use super::net;
 use super::output::Report;
 use super::progress::Reporter;
 use crate::base::text::duration;
 use crate::imageio::{self, ImageError, OutputFormat, SaveOptions, Saved};
 use crate::job::How;
-use crate::tasks::catalogue;
 use crate::tasks::dream::{Dream, DreamSpec, Dreamer, Photo, Preset, Recipe};
 
 /// What a run is to do, with everything on the command line taken into account.
@@ -77,7 +77,7 @@ pub fn run(args: &DreamArgs) -> Result<Exit, Failure> {
     }
     let plan = Plan::new(args)?;
     let interrupts = Interrupts::watch()?;
-    let graph = catalogue::open(&plan.spec.net).map_err(Failure::input)?;
+    let graph = net::open(&plan.spec.net, &plan.spec.net_options, args.common.quiet)?;
     let changes = plan.repeats.as_ref().map(|recipe| recipe.changes.clone()).unwrap_or_default();
     let reporter = Reporter::new(args.common.quiet);
     if plan.leaves_out_changes {

@@ -15,6 +15,7 @@ mod failure;
 mod follow;
 mod inspect;
 mod interrupt;
+mod net;
 mod nets;
 mod output;
 mod progress;

@@ -16,6 +16,7 @@ use crate::tasks::catalogue::{
 };
 use crate::tasks::home::Home;
 
+mod convert;
 mod info;
 
 impl From<StoreError> for Failure {
@@ -39,6 +40,7 @@ pub fn run(action: &NetsAction) -> Result<Exit, Failure> {
         NetsAction::Remove(args) => remove(args, &home),
         NetsAction::Path(args) => path(args, &home),
         NetsAction::Info(args) => show(args, &home),
+        NetsAction::Convert(args) => convert::run(args),
     }
 }
 
@@ -145,7 +147,7 @@ fn get(args: &GetArgs, home: &Home) -> Result<Exit, Failure> {
 }
 
 fn add(args: &AddArgs, home: &Home) -> Result<Exit, Failure> {
-    let added = Store::of(home).add(&args.files, args.name.as_deref(), &args.load.options())?;
+    let added = Store::of(home).add(&args.files, args.name.as_deref(), &args.net.options(args.size))?;
     if !args.speech.quiet {
         added.notes.iter().for_each(|note| complain(note));
     }

@@ -220,9 +220,20 @@ impl DreamArgs {
         spec.save_every = self.save.save_every.unwrap_or(0);
         spec.max_memory = self.common.max_memory.map(|Bytes(bytes)| bytes);
         self.override_goal(&mut spec);
-        set(&mut spec.net, self.common.net.clone());
+        self.override_net(&mut spec);
         self.override_start(&mut spec);
         spec
+    }
+
+    /// What is said of one net means nothing of another.
+    fn override_net(&self, spec: &mut DreamSpec) {
+        let said = self.common.net_args.options(None);
+        if self.common.net.as_ref().is_some_and(|net| *net != spec.net) || !said.is_silent() {
+            spec.net_options = said;
+        }
+        if let Some(net) = &self.common.net {
+            spec.net.clone_from(net);
+        }
     }
 
     /// A goal on the command line replaces one of another kind in the recipe, and another net makes the recipe's goal
@@ -350,5 +361,15 @@ mod tests {
         assert_eq!(neuron.neuron, Some(Neuron { channel: 7, x: 0.25, y: 1.0 }));
         let other_net = args("--net other.safetensors --from-noise 64").override_spec(class);
         assert_eq!((other_net.class, other_net.net.as_str()), (None, "other.safetensors"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_net_goes_into_the_recipe_and_ends_with_the_net() {
+        let said = preset("x.png --net a.onnx --bgr --mean 104,117,123");
+        assert_eq!(said.net_options.mean.as_deref(), Some(&[104.0, 117.0, 123.0][..]));
+        let again = args("x.png --steps 3").override_spec(said.clone());
+        assert_eq!(again.net_options, said.net_options);
+        let other = args("x.png --net b.onnx").override_spec(said);
+        assert!(other.net_options.is_silent());
     }
 }

@@ -7,15 +7,18 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::imageio::Limits;
 use crate::tasks::bench::BenchNet;
+use crate::tasks::dream::SizePx;
 
 mod dream;
-
 mod inspect;
+mod net;
 mod nets;
 mod values;
+
 pub use dream::{DreamArgs, SaveArgs};
 pub use inspect::InspectArgs;
-pub use nets::{AddArgs, GetArgs, InfoArgs, ListArgs, NetsAction, NetsArgs, PathArgs, RemoveArgs};
+pub use net::NetArgs;
+pub use nets::{AddArgs, ConvertArgs, GetArgs, InfoArgs, ListArgs, NetsAction, NetsArgs, PathArgs, RemoveArgs};
 pub use values::Bytes;
 
 /// Dream with convolutional networks, and look into them.
@@ -70,7 +73,6 @@ pub enum Command {
     Dream(Box<DreamArgs>),
     Classify(ClassifyArgs),
     Inspect(Box<InspectArgs>),
-    Inspect(InspectArgs),
     Nets(NetsArgs),
     Bench(BenchArgs),
 }
@@ -129,6 +131,9 @@ pub struct Common {
     /// How much memory may be used, such as 2G or 800M [default: what the machine has left]
     #[arg(long, value_name = "SIZE")]
     pub max_memory: Option<Bytes>,
+
+    #[command(flatten)]
+    pub net_args: NetArgs,
 }
 
 impl Common {
@@ -150,6 +155,10 @@ pub struct ClassifyArgs {
     #[arg(value_name = "PHOTO", required = true)]
     pub photos: Vec<PathBuf>,
 
+    /// The size in pixels that the net takes, such as 224 [default: as its files say]
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = values::size_px)]
+    pub size: Option<SizePx>,
+
     /// How many classes to name, the likeliest first
     #[arg(long, value_name = "NUMBER", default_value = "5", value_parser = values::at_least_one)]
     pub top: usize,
@@ -162,24 +171,6 @@ pub struct ClassifyArgs {
     pub common: Common,
 }
 
-
-    #[arg(long, short, value_name = "FILE")]
-    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = values::size_px)]
-    #[arg(value_name = "NET", conflicts_with = "net")]
-    #[command(flatten)]
-    /// Show shapes and cost for a picture of this size in pixels, such as 640x480 [default: the net's own]
-    /// The net: a name that oneiric nets list has, or a file
-    /// Write the result to this file instead of stdout
-    pub common: Common,
-    pub net_file: Option<String>,
-    pub out: Option<PathBuf>,
-    pub size: Option<SizePx>,
-#[derive(Args, Debug)]
-///
-/// Any layer that is listed here can be dreamt with: oneiric dream PHOTO --layer NAME.
-/// Show the layers of a net: shapes, weights, cost, and how much of the picture each sees.
-pub struct InspectArgs {
-}
 /// Measure how fast this machine dreams.
 ///
 /// The time of one step, forward and back to the picture, of well-known nets.

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::values;
-use crate::formats::LoadOptions;
-use crate::nn::graph::ChannelOrder;
+use super::{NetArgs, values};
+use crate::formats::SaveFormat;
 use crate::tasks::dream::SizePx;
 
 /// Fetch nets, add your own, and say what is there.
@@ -33,6 +32,7 @@ pub enum NetsAction {
     Remove(RemoveArgs),
     Path(PathArgs),
     Info(InfoArgs),
+    Convert(ConvertArgs),
 }
 
 /// What every action takes.
@@ -81,8 +81,12 @@ pub struct AddArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
+    /// The size in pixels that the net takes, where its files do not say
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = values::size_px)]
+    pub size: Option<SizePx>,
+
     #[command(flatten)]
-    pub load: LoadArgs,
+    pub net: NetArgs,
 
     #[command(flatten)]
     pub speech: Speech,
@@ -121,49 +125,33 @@ pub struct InfoArgs {
     pub speech: Speech,
 }
 
-/// What files of nets leave open.
+/// Write a net in another format: Oneiric's own, ONNX, or weights for PyTorch
 #[derive(Args, Debug)]
-#[command(next_help_heading = "What the files do not say")]
-pub struct LoadArgs {
-    /// The mean that is subtracted from pixels of 0 to 255: one number, or one a channel in the net's own order
-    #[arg(long, value_name = "NUMBER,…", value_delimiter = ',', value_parser = values::not_negative::<f32>)]
-    pub mean: Option<Vec<f32>>,
+#[command(after_help = "Example: oneiric nets convert googlenet googlenet.onnx")]
+pub struct ConvertArgs {
+    /// The name of the net, or a file
+    #[arg(value_name = "NAME|FILE")]
+    pub net: String,
 
-    /// The factor after the mean is subtracted: one number, or one a channel
-    #[arg(long, value_name = "NUMBER,…", value_delimiter = ',', value_parser = values::positive::<f32>)]
-    pub scale: Option<Vec<f32>>,
+    /// The file to write
+    #[arg(value_name = "OUT")]
+    pub out: PathBuf,
 
-    /// The net takes blue first, as nets of Caffe do
-    #[arg(long, conflicts_with = "rgb")]
-    pub bgr: bool,
+    /// The format: native, onnx, or state-dict (safetensors that PyTorch loads) [default: by the ending of OUT]
+    #[arg(long, value_name = "FORMAT")]
+    pub to: Option<SaveFormat>,
 
-    /// The net takes red first, as most nets do
+    /// Keep weights as 16-bit floats, in half the space; native files only
     #[arg(long)]
-    pub rgb: bool,
+    pub half: bool,
 
-    /// The size in pixels that the net takes, such as 224 or 640x480
+    /// The size in pixels that the net takes, where its files do not say
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = values::size_px)]
     pub size: Option<SizePx>,
 
-    /// A text file of class names, one a line
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
+    #[command(flatten)]
+    pub net_args: NetArgs,
 
-    /// The architecture of bare weights, such as resnet50, or a net's file
-    #[arg(long, value_name = "NAME|FILE")]
-    pub architecture: Option<String>,
-}
-
-impl LoadArgs {
-    pub fn options(&self) -> LoadOptions {
-        let order = if self.bgr { Some(ChannelOrder::Bgr) } else { self.rgb.then_some(ChannelOrder::Rgb) };
-        LoadOptions {
-            order,
-            mean: self.mean.clone(),
-            scale: self.scale.clone(),
-            size_px: self.size.map(|size| [size.height, size.width]),
-            labels: self.labels.clone(),
-            architecture: self.architecture.clone(),
-        }
-    }
+    #[command(flatten)]
+    pub speech: Speech,
 }

@@ -40,6 +40,23 @@ pub fn size_px(text: &str) -> Result<SizePx, String> {
     Ok(SizePx { width: side(width)?, height: side(height)? })
 }
 
+/// One number a channel, or one for all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbers(pub Vec<f32>);
+
+/// Numbers such as `104,117,123`, each of which may be a fraction such as `1/255`.
+pub fn numbers(text: &str) -> Result<Numbers, String> {
+    let error =
+        || "expected a number, or one a channel such as 104,117,123; fractions such as 1/255 will do".to_string();
+    let number = |text: &str| {
+        let (above, below) = text.split_once('/').unwrap_or((text, "1"));
+        let [above, below] = [above, below].map(|text| text.trim().parse::<f64>().ok());
+        let value = (above? / below?) as f32;
+        value.is_finite().then_some(value)
+    };
+    text.split(',').map(number).collect::<Option<Vec<f32>>>().map(Numbers).ok_or_else(error)
+}
+
 /// A number that is finite and not negative.
 pub fn not_negative<F: FromStr + Into<f64> + Copy>(text: &str) -> Result<F, String> {
     let number = text.trim().parse::<F>().map_err(|_| "expected a number".to_string())?;
@@ -107,6 +124,15 @@ mod tests {
         assert_eq!(size_px("512"), Ok(SizePx { width: 512, height: 512 }));
         for bad in ["", "x", "640x", "0x480", "-1", "640x480x3", "1.5"] {
             assert!(size_px(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_may_be_fractions() {
+        assert_eq!(numbers("104, 117,-1.5"), Ok(Numbers(vec![104.0, 117.0, -1.5])));
+        assert_eq!(numbers("1/255"), Ok(Numbers(vec![1.0 / 255.0])));
+        for bad in ["", "1,", "1/0", "x", "1/2/3", "nan"] {
+            assert!(numbers(bad).is_err(), "{bad}");
         }
     }
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::{InspectArgs, input_of, load, memory, report};
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::net;
 use crate::cli::output::{Report, table};
+use crate::formats::LoadOptions;
 use crate::nn::graph::Graph;
-use crate::tasks::catalogue;
 use crate::tasks::inspect::describe::dimensions;
 use crate::tasks::inspect::{Answer, Comparison, DEFAULT_TOLERANCE, LayerDifference, compare};
 
 pub fn run(args: &InspectArgs, graph: &Arc<Graph>, other: &str, photo: &Path) -> Result<Exit, Failure> {
-    let other = catalogue::open(other).map_err(Failure::input)?;
+    let other = net::open(other, &LoadOptions::default(), args.common.quiet)?;
     let picture = load(args, photo)?;
     let inputs = [input_of(args, graph, &picture)?, input_of(args, &other, &picture)?];
     let tolerance = args.tolerance.unwrap_or(DEFAULT_TOLERANCE);

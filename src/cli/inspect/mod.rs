@@ -7,6 +7,7 @@ use anyhow::anyhow;
 
 use super::args::{Bytes, InspectArgs};
 use super::failure::{Exit, Failure, complain};
+use super::net;
 use super::output::Report;
 use crate::imageio::{self, Picture};
 use crate::nn::graph::Graph;
@@ -27,7 +28,7 @@ pub fn run(args: &InspectArgs) -> Result<Exit, Failure> {
     let mode = Mode::of(args).map_err(|problem| Failure::Input(anyhow!(problem)))?;
     let net = args.net_file.as_deref().or(args.common.net.as_deref()).unwrap_or(catalogue::DEFAULT);
     spare_what_is_read(args, net)?;
-    let graph = catalogue::open(net).map_err(Failure::input)?;
+    let graph = net::open(net, &args.common.net_args.options(args.size), args.common.quiet)?;
     match mode {
         Mode::Layers => layers::run(args, &graph),
         Mode::Draw => draw::run(args, &graph),

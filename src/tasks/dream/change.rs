@@ -31,7 +31,7 @@ impl DreamSpec {
             (self.octave_filter == other.octave_filter, "octave_filter"),
             (self.size == other.size, "size"),
             (self.from_noise == other.from_noise, "from_noise"),
-            (self.net == other.net, "net"),
+            (self.net == other.net && self.net_options == other.net_options, "net"),
         ];
         lasting.into_iter().find(|(same, _)| !same).map_or(Ok(()), |(_, setting)| Err(setting))
     }

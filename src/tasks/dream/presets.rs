@@ -1,6 +1,7 @@
 //! The presets: every setting's value, and the layers that dream well in the nets that are known.
 
 use super::spec::{DreamSpec, LayerWeight, OctaveFilter, Preset};
+use crate::formats::LoadOptions;
 use crate::nn::graph::Graph;
 use crate::optvis::ascent::Normalization;
 use crate::optvis::objective::Measure;
@@ -29,6 +30,7 @@ impl DreamSpec {
         let google_2015 = Self {
             preset,
             net: DEFAULT_NET.into(),
+            net_options: LoadOptions::default(),
             layers: Vec::new(),
             channels: Vec::new(),
             neuron: None,

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::formats::LoadOptions;
 use crate::optvis::ascent::Normalization;
 use crate::optvis::objective::Measure;
 use crate::optvis::transform::Jitter;
@@ -173,6 +174,9 @@ pub struct DreamSpec {
     pub preset: Preset,
     /// A name in the catalogue or a file. Default `efficientnet-lite0`.
     pub net: String,
+    /// What is said of the net beside its file. Default: nothing.
+    #[serde(default, skip_serializing_if = "LoadOptions::is_silent")]
+    pub net_options: LoadOptions,
     /// Default: the preset's choice for the net.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerWeight>,

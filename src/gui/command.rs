@@ -18,6 +18,14 @@ pub enum Command {
     OpenFiles(Vec<PathBuf>),
     OpenSample,
     OpenNet(String),
+    /// The list of all nets that there are.
+    ShowNets,
+    /// Fetches a net of the catalogue.
+    GetNet(String),
+    /// Stops fetching it; what has arrived stays.
+    StopGettingNet(String),
+    /// Removes an installed net from the disk.
+    RemoveNet(String),
     Paste(Image),
     Copy,
     Pick(Pick),

@@ -1,5 +1,6 @@
 //! All that the window shows, as plain data. Changed by [`crate::gui::update`] alone.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::gui::history::History;
 use crate::gui::host::{
-    BundledPreset, Exposure, Image, JobId, Looked, OpenNet, OpenPhoto, OwnPreset, Seen, Start, Step,
+    BundledPreset, Exposure, Fetching, Image, JobId, Looked, OpenNet, OpenPhoto, OwnPreset, Seen, Start, Step,
 };
 use crate::gui::settings::Settings;
 use crate::job::Progress;
+use crate::tasks::catalogue::{Listing, State};
 use crate::tasks::dream::{DreamSpec, LayerWeight};
 
 /// What the window is for at the moment.
@@ -222,6 +224,8 @@ pub struct Message {
 pub enum Dialog {
     Shortcuts,
     About,
+    /// The nets that there are.
+    Nets,
     /// The text of the name field.
     SavePreset(String),
     RenamePreset {
@@ -290,6 +294,10 @@ pub struct AppState {
     pub net: Option<Arc<OpenNet>>,
     /// The net that is being read.
     pub opening_net: Option<String>,
+    /// All nets that there are, once they have been listed.
+    pub nets: Vec<Listing>,
+    /// The nets that are being fetched.
+    pub fetching: BTreeMap<String, Fetching>,
     /// Settings as the controls show them.
     pub spec: DreamSpec,
     pub history: History,
@@ -333,6 +341,11 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// The nets that can be opened at once, by name.
+    pub fn nets_at_hand(&self) -> impl Iterator<Item = &Listing> {
+        self.nets.iter().filter(|net| matches!(net.state, State::BuiltIn | State::Installed))
+    }
+
     pub fn take(&self) -> Option<&Take> {
         self.takes.get(self.current?)
     }

@@ -9,10 +9,11 @@ use super::pictures::{image_of, picture_from, thumbnail, thumbnail_of};
 use super::worker::Outlet;
 use super::{
     ANIMATIONS, BundledPreset, Event, Exposure, Failed, Image, OpenNet, OpenPhoto, OwnPreset, Pick, Request, SaveTo,
-    Start, keep, look, picture_of,
+    Start, keep, look, nets, picture_of,
 };
 use crate::base::atomic;
 use crate::base::text::one_line;
+use crate::formats::{LoadOptions, NET_EXTENSIONS};
 use crate::gui::settings::Settings;
 use crate::imageio::{self, AnimationFormat, AnimationOptions, OutputFormat, SaveOptions, Saved, save_animation};
 use crate::nn::graph::Graph;
@@ -59,7 +60,9 @@ impl Files {
             Request::OpenSample => open_sample(self.home.as_ref(), outlet),
             Request::ComeBack { quietly } => keep::come_back(self.home.as_ref(), quietly, outlet),
             Request::KeepPasted(image) => self.keep_pasted(&image, outlet),
-            Request::OpenNet(key) => open_net(key, outlet),
+            Request::OpenNet { key, options } => open_net(key, &options, outlet),
+            Request::ListNets => nets::list(self.home.as_ref(), outlet),
+            Request::RemoveNet(name) => nets::remove(&name, self.home.as_ref(), outlet),
             Request::ListFolder(folder) => match pictures_in(&folder) {
                 Ok(pictures) => outlet.send(Event::FolderListed { folder, pictures }),
                 Err(error) => {
@@ -183,15 +186,22 @@ fn open(path: &Path) -> Result<Event, String> {
     Ok(Event::DreamOpened { path: path.into(), recipe: Box::new(recipe), photo, picture })
 }
 
-pub fn open_net(key: String, outlet: &Outlet) {
-    match read_net(&key) {
-        Ok(net) => outlet.send(Event::NetOpened(Arc::new(net))),
+pub fn open_net(key: String, options: &LoadOptions, outlet: &Outlet) {
+    match read_net(&key, options) {
+        Ok((net, notes)) => {
+            outlet.send(Event::NetOpened(Arc::new(net)));
+            notes.into_iter().for_each(|note| outlet.send(Event::Noted(note)));
+        }
         Err(sentence) => outlet.fail(Failed::OpenNet(key), sentence),
     }
 }
 
-pub fn read_net(key: &str) -> Result<OpenNet, String> {
-    OpenNet::new(key, catalogue::open(key).map_err(|error| one_line(&error))?)
+/// A net, and what was assumed of it.
+pub fn read_net(key: &str, options: &LoadOptions) -> Result<(OpenNet, Vec<String>), String> {
+    let opened = catalogue::open_with(key, options).map_err(|error| one_line(&error))?;
+    let mut net = OpenNet::new(key, opened.graph)?;
+    net.options = options.clone();
+    Ok((net, opened.notes))
 }
 
 impl OpenPhoto {
@@ -207,6 +217,7 @@ impl OpenNet {
     pub fn new(key: &str, graph: Arc<Graph>) -> Result<Self, String> {
         Ok(Self {
             key: key.to_string(),
+            options: LoadOptions::default(),
             layers: dreamable_layers(&graph).map_err(|error| one_line(&error))?,
             inspection: inspect(&graph, None).map_err(|error| one_line(&error))?,
             layout: layout(&graph, NODE_SIZE, NODE_GAP),
@@ -366,17 +377,18 @@ pub fn dialog(pick: Pick, near: Option<&Path>) -> impl Future<Output = Vec<PathB
     }
     let stem = near.and_then(Path::file_stem).unwrap_or("noise".as_ref()).to_string_lossy().into_owned();
     async move {
-        let one = |file: Option<rfd::FileHandle>| file.map(|file| file.path().to_path_buf()).into_iter().collect();
+        let paths = |files: &[rfd::FileHandle]| files.iter().map(|file| file.path().to_path_buf()).collect();
+        let one = |file: Option<rfd::FileHandle>| paths(file.as_slice());
+        let many = |files: Option<Vec<rfd::FileHandle>>| paths(&files.unwrap_or_default());
         match pick {
             Pick::Photos => {
                 let dialog = dialog.set_title("Open photos").add_filter("Pictures and recipes", &photo_endings());
-                let picked = dialog.add_filter("All files", &["*"]).pick_files().await;
-                picked.unwrap_or_default().iter().map(|file| file.path().to_path_buf()).collect()
+                many(dialog.add_filter("All files", &["*"]).pick_files().await)
             }
             Pick::Folder => one(dialog.set_title("Dream a folder of photos").pick_folder().await),
             Pick::Net => {
-                let dialog = dialog.set_title("Open a net").add_filter("Nets", &["safetensors"]);
-                one(dialog.add_filter("All files", &["*"]).pick_file().await)
+                let dialog = dialog.set_title("Open a net").add_filter("Nets", &NET_EXTENSIONS);
+                many(dialog.add_filter("All files", &["*"]).pick_files().await)
             }
             Pick::SaveAs => {
                 let dialog = dialog.set_title("Save the dream").set_file_name(format!("{stem}-dream.png"));

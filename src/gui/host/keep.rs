@@ -9,6 +9,7 @@ use super::worker::Outlet;
 use super::{Event, Exposure, Failed, JobId, Kept, OpenNet, OpenPhoto, Start, Step, picture_of};
 use crate::base::atomic;
 use crate::base::text::one_line;
+use crate::formats::LoadOptions;
 use crate::gui::session::Session;
 use crate::gui::settings::Settings;
 use crate::tasks::catalogue;
@@ -44,7 +45,7 @@ pub fn come_back(home: Option<&Home>, quietly: bool, outlet: &Outlet) {
     let Some((home, mut session)) = home.and_then(|home| Some((home, read_session(home, outlet)?))) else {
         if !quietly {
             open_sample(home, outlet);
-            open_net(catalogue::DEFAULT.into(), outlet);
+            open_net(catalogue::DEFAULT.into(), &LoadOptions::default(), outlet);
         }
         return;
     };
@@ -65,8 +66,8 @@ pub fn come_back(home: Option<&Home>, quietly: bool, outlet: &Outlet) {
 /// Opens the net of the settings. Where it cannot be had the net that ships takes its place, and since layers and classes
 /// of one net mean nothing in another, the goal goes with it.
 fn open_net_of(spec: &mut DreamSpec, outlet: &Outlet) -> Option<Arc<OpenNet>> {
-    match read_net(&spec.net) {
-        Ok(net) => {
+    match read_net(&spec.net, &spec.net_options) {
+        Ok((net, _)) => {
             let net = Arc::new(net);
             outlet.send(Event::NetOpened(net.clone()));
             Some(net)
@@ -74,10 +75,11 @@ fn open_net_of(spec: &mut DreamSpec, outlet: &Outlet) -> Option<Arc<OpenNet>> {
         Err(sentence) => {
             outlet.fail(Failed::OpenNet(spec.net.clone()), sentence);
             spec.net = catalogue::DEFAULT.into();
+            spec.net_options = LoadOptions::default();
             spec.layers.clear();
             spec.channels.clear();
             (spec.neuron, spec.class) = (None, None);
-            open_net(spec.net.clone(), outlet);
+            open_net(spec.net.clone(), &spec.net_options, outlet);
             None
         }
     }
@@ -97,10 +99,10 @@ fn kept_step(
     let bytes = read_bounded(&path, MAX_STEP_BYTES).ok_or("its file cannot be read")?;
     let frame = Arc::new(Frame::from_bytes(&bytes).map_err(|error| one_line(&error))?);
     let start = start_of(&frame, session, photo)?;
-    let key = &frame.spec().net;
-    let net = match net.filter(|net| net.key == *key) {
+    let (key, options) = (&frame.spec().net, &frame.spec().net_options);
+    let net = match net.filter(|net| net.is_of(frame.spec())) {
         Some(net) => net,
-        None => Arc::new(read_net(key).map_err(|why| format!("its net {key} cannot be opened ({why})"))?),
+        None => Arc::new(read_net(key, options).map_err(|why| format!("its net {key} cannot be opened ({why})"))?.0),
     };
     let exposure = Exposure { job: JobId(0), graph: net.graph.clone(), start: start.clone(), frame: frame.clone() };
     let picture = full_picture(&exposure)?.picture;

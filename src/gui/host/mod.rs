@@ -7,20 +7,24 @@ mod dream;
 mod files;
 mod keep;
 mod look;
+mod nets;
 mod pictures;
 mod sheets;
 pub mod worker;
 
 pub use files::{Files, NODE_SIZE};
+pub use nets::Fetching;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::formats::LoadOptions;
 use crate::gui::session::Session;
 use crate::gui::settings::Settings;
 use crate::imageio::{AnimationFormat, Picture};
 use crate::job::{How, Progress};
 use crate::nn::graph::Graph;
+use crate::tasks::catalogue::Listing;
 use crate::tasks::classify::ClassScore;
 use crate::tasks::dream::{DreamSpec, Frame, Photo, Recipe};
 use crate::tasks::inspect::Inspection;
@@ -59,12 +63,21 @@ impl OpenPhoto {
 pub struct OpenNet {
     /// What opens it: a name in the catalogue, or a path.
     pub key: String,
+    /// What was said of it beside its file.
+    pub options: LoadOptions,
     pub graph: Arc<Graph>,
     /// For the layer picker.
     pub layers: Vec<LayerInfo>,
     pub inspection: Inspection,
     pub layout: NetLayout,
     pub filters: Option<FilterSheet>,
+}
+
+impl OpenNet {
+    /// Whether it is the net that the settings name.
+    pub fn is_of(&self, spec: &DreamSpec) -> bool {
+        self.key == spec.net && self.options == spec.net_options
+    }
 }
 
 /// The filters of the first layer, side by side.
@@ -247,7 +260,14 @@ pub enum Request {
     },
     /// Keeps a picture from the clipboard as a file, and opens it.
     KeepPasted(Image),
-    OpenNet(String),
+    OpenNet {
+        key: String,
+        options: Box<LoadOptions>,
+    },
+    ListNets,
+    FetchNet(String),
+    StopFetching(String),
+    RemoveNet(String),
     /// Finds the pictures in a folder.
     ListFolder(PathBuf),
     Dream(Box<DreamOrder>),
@@ -303,6 +323,16 @@ pub enum Event {
         picture: Arc<OpenPhoto>,
     },
     NetOpened(Arc<OpenNet>),
+    NetsListed(Vec<Listing>),
+    FetchProgress {
+        name: String,
+        progress: Fetching,
+    },
+    /// The error is a sentence for the user; stopping is none.
+    FetchEnded {
+        name: String,
+        ended: Result<(), String>,
+    },
     FolderListed {
         folder: PathBuf,
         pictures: Vec<PathBuf>,
@@ -377,6 +407,8 @@ pub enum Event {
         sentence: String,
     },
     Warned(String),
+    /// What the user may want to know.
+    Noted(String),
 }
 
 /// How a dream ended.
@@ -405,7 +437,7 @@ impl Failed {
     pub fn of(request: &Request) -> Self {
         match request {
             Request::OpenPhoto(path) => Self::OpenPhoto(path.clone()),
-            Request::OpenNet(key) => Self::OpenNet(key.clone()),
+            Request::OpenNet { key, .. } => Self::OpenNet(key.clone()),
             Request::Save(..) => Self::Save,
             Request::Export { .. } => Self::Export,
             Request::Look(_) => Self::Look,

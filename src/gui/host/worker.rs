@@ -12,8 +12,9 @@ use std::thread;
 use super::dream::Switch;
 use super::files::Files;
 use super::look::Looks;
-use super::{Event, Failed, Image, JobHost, JobId, Request, Step, dream, files};
+use super::{Event, Failed, Image, JobHost, JobId, Request, Step, dream, files, nets};
 use crate::job::Progress;
+use crate::tasks::home::Home;
 
 /// Asks the window to be drawn again; called from any thread.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -154,6 +155,9 @@ pub struct Host {
     looks: Desk,
     switches: HashMap<JobId, Arc<Switch>>,
     stop_export: Arc<AtomicBool>,
+    home: Option<Home>,
+    /// Of the nets that are being fetched, what stops it.
+    fetches: HashMap<String, Arc<AtomicBool>>,
 }
 
 impl Host {
@@ -167,6 +171,7 @@ impl Host {
         let stop_export = Arc::new(AtomicBool::new(false));
         let (mut files, mut looks) = (files, Looks::default());
         let home = files.home().clone();
+        let own_home = home.clone();
         let stop = stop_export.clone();
         Ok(Self {
             files: Desk::open("files", &outlet, move |request, outlet| files.work(request, outlet))?,
@@ -179,6 +184,8 @@ impl Host {
             received,
             switches: HashMap::new(),
             stop_export,
+            home: own_home,
+            fetches: HashMap::new(),
         })
     }
 
@@ -186,8 +193,10 @@ impl Host {
     pub fn poll(&mut self) -> Vec<Event> {
         let events = self.outlet.take(&self.received);
         for event in &events {
-            if let Event::JobEnded { job, .. } = event {
-                self.switches.remove(job);
+            match event {
+                Event::JobEnded { job, .. } => drop(self.switches.remove(job)),
+                Event::FetchEnded { name, .. } => drop(self.fetches.remove(name)),
+                _ => {}
             }
         }
         events
@@ -207,6 +216,26 @@ impl Host {
         if let Err(error) = thread::Builder::new().name("dream".into()).spawn(run) {
             let sentence = format!("the system has no thread to give: {error}");
             self.outlet.send(Event::JobEnded { job, ended: Err(sentence) });
+        }
+    }
+
+    fn begin_fetch(&mut self, name: String) {
+        let stop = Arc::new(AtomicBool::new(false));
+        if self.fetches.contains_key(&name) {
+            return;
+        }
+        self.fetches.insert(name.clone(), stop.clone());
+        let (home, outlet) = (self.home.clone(), self.outlet.clone());
+        let own_name = name.clone();
+        let run = move || {
+            let work = || nets::fetch(&own_name, home.as_ref(), &stop, &outlet);
+            let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(bug(panic.as_ref())));
+            outlet.send(Event::FetchEnded { name: own_name, ended });
+            nets::list(home.as_ref(), &outlet);
+        };
+        if let Err(error) = thread::Builder::new().name("fetch".into()).spawn(run) {
+            let ended = Err(format!("the system has no thread to give: {error}"));
+            self.outlet.send(Event::FetchEnded { name, ended });
         }
     }
 
@@ -244,6 +273,10 @@ impl JobHost for Host {
             Request::Export { .. } => {
                 self.stop_export.store(false, Ordering::SeqCst);
                 self.exports.hand(request);
+            }
+            Request::FetchNet(name) => self.begin_fetch(name),
+            Request::StopFetching(name) => {
+                self.fetches.get(&name).into_iter().for_each(|stop| stop.store(true, Ordering::SeqCst));
             }
             Request::CancelExport => self.stop_export.store(true, Ordering::SeqCst),
             Request::Look(_) => self.looks.hand(request),

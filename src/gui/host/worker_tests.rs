@@ -18,7 +18,7 @@ fn awaited() -> Vec<(Request, Failed)> {
     };
     vec![
         (Request::OpenPhoto("a.png".into()), Failed::OpenPhoto("a.png".into())),
-        (Request::OpenNet("net".into()), Failed::OpenNet("net".into())),
+        (Request::OpenNet { key: "net".into(), options: Box::default() }, Failed::OpenNet("net".into())),
         (Request::Export { exposures: Vec::new(), path: PathBuf::new(), frame_ms: 80 }, Failed::Export),
         (Request::KeepSession { number: 7, session: Box::default(), frame: None }, Failed::KeepSession),
         (Request::ListPresets, Failed::Other),

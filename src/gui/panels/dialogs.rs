@@ -2,7 +2,7 @@
 
 use egui::{Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui};
 
-use super::Pen;
+use super::{Pen, nets};
 use crate::gui::command::Command;
 use crate::gui::shortcuts;
 use crate::gui::state::Dialog;
@@ -10,10 +10,15 @@ use crate::gui::state::Dialog;
 pub fn dialogs_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     let Some(dialog) = pen.state.dialog.clone() else { return };
     let modal = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
-        ui.set_width(if dialog == Dialog::Shortcuts { 780.0 } else { 380.0 });
+        ui.set_width(match dialog {
+            Dialog::Shortcuts => 780.0,
+            Dialog::Nets => 760.0,
+            _ => 380.0,
+        });
         match dialog {
             Dialog::Shortcuts => shortcuts_ui(ui),
             Dialog::About => about_ui(ui),
+            Dialog::Nets => nets::nets_ui(ui, pen),
             Dialog::SavePreset(name) => save_preset_ui(ui, pen, name),
             Dialog::RenamePreset { old, new } => rename_preset_ui(ui, pen, old, new),
             Dialog::DeletePreset(name) => delete_preset_ui(ui, pen, name),

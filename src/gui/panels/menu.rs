@@ -148,15 +148,20 @@ fn view_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
 fn nets_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
     ui.set_min_width(260.0);
     let in_use = pen.state.net.as_ref().map(|net| net.key.clone());
-    for entry in catalogue::entries() {
-        let is_on = in_use.as_deref() == Some(entry.name);
-        if ui.radio(is_on, entry.name).on_hover_text(entry.summary).clicked() {
-            pen.push(Command::OpenNet(entry.name.into()));
+    let mut at_hand: Vec<(String, String)> =
+        pen.state.nets_at_hand().map(|net| (net.name.clone(), net.summary.clone())).collect();
+    if at_hand.is_empty() {
+        at_hand = catalogue::entries().iter().map(|entry| (entry.name.into(), entry.summary.into())).collect();
+    }
+    for (name, summary) in &at_hand {
+        let is_on = in_use.as_ref() == Some(name);
+        if ui.radio(is_on, name).on_hover_text(summary).clicked() {
+            pen.push(Command::OpenNet(name.clone()));
             ui.close();
         }
     }
     for key in pen.state.settings.recent_nets.clone() {
-        if catalogue::entries().iter().any(|entry| entry.name == key) {
+        if at_hand.iter().any(|(name, _)| *name == key) {
             continue;
         }
         let name = std::path::Path::new(&key).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -166,6 +171,7 @@ fn nets_ui(ui: &mut Ui, pen: &mut Pen<'_>) {
         }
     }
     ui.separator();
+    item(ui, pen, "All nets…", true, Command::ShowNets);
     item(ui, pen, "Open a net…", true, Command::Pick(Pick::Net));
 }
 

@@ -9,6 +9,7 @@ mod menu;
 mod messages;
 mod net;
 mod net_graph;
+mod nets;
 mod presets;
 mod queue;
 mod sees;

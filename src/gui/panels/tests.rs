@@ -7,10 +7,11 @@ use egui_kittest::kittest::{NodeT as _, Queryable as _};
 
 use super::{Pen, canvas, dialogs, dream, menu, messages, net, net_graph, queue, sees, strip, transport, window_ui};
 use crate::gui::command::Command;
-use crate::gui::host::{BundledPreset, Event, Looked, OwnPreset, Pick, Request};
+use crate::gui::host::{BundledPreset, Event, Fetching, Looked, OwnPreset, Pick, Request};
 use crate::gui::state::{BatchPhase, Dialog, Mode, Phase, Tone};
 use crate::gui::testing::{Desk, open_photo, small_spec};
 use crate::gui::textures::Textures;
+use crate::tasks::catalogue::{Listing, State};
 use crate::tasks::classify::ClassScore;
 use crate::tasks::dream::{DreamSpec, LayerWeight};
 use crate::tasks::look::Firing;
@@ -102,6 +103,51 @@ fn menus_hold_what_can_be_done() {
     bed.get_by_role_and_label(Role::SpinButton, "Each step of an animation stays").set_value_accesskit(200.0);
     bed.run_steps(3);
     assert_eq!(bed.state().desk.state.settings.animation_frame_ms, 200);
+}
+
+fn listing(name: &str, state: State) -> Listing {
+    Listing {
+        name: name.into(),
+        state,
+        task: "1000 classes".into(),
+        bytes: Some(50_000_000),
+        licence: "unrestricted".into(),
+        top_1: Some(68.7),
+        dreams: None,
+        summary: String::new(),
+    }
+}
+
+#[test]
+fn nets_are_fetched_watched_stopped_and_used() {
+    let mut bed = bed(Desk::ready(), [1000.0, 700.0], dialogs::dialogs_ui);
+    bed.state_mut().desk.run(Command::ShowNets);
+    assert_eq!(requests(&mut bed), ["ListNets"]);
+    let nets =
+        vec![listing("lite0", State::BuiltIn), listing("googlenet", State::Available), listing("vgg", State::Begun)];
+    bed.state_mut().desk.report(Event::NetsListed(nets));
+    bed.run_steps(3);
+    click(&mut bed, "Get googlenet");
+    assert_eq!(requests(&mut bed), ["FetchNet"]);
+    let progress = Fetching { doing: "5.0 of 50.0 MB".into(), share: Some(0.1), is_stopping: false };
+    bed.state_mut().desk.report(Event::FetchProgress { name: "googlenet".into(), progress });
+    bed.run_steps(3);
+    bed.check_accessibility();
+    click(&mut bed, "Stop googlenet");
+    assert_eq!(requests(&mut bed), ["StopFetching"]);
+    bed.state_mut().desk.report(Event::FetchEnded { name: "googlenet".into(), ended: Ok(()) });
+    bed.run_steps(3);
+    let said: Vec<&str> = bed.state().desk.state.messages.iter().map(|message| message.text.as_str()).collect();
+    assert!(said.iter().any(|text| text.starts_with("Stopped fetching googlenet")), "{said:?}");
+    click(&mut bed, "Go on vgg");
+    let gone = Err("there is no network".into());
+    bed.state_mut().desk.report(Event::FetchEnded { name: "vgg".into(), ended: gone });
+    assert_eq!(bed.state().desk.state.messages.last().map(|message| message.tone), Some(Tone::Error));
+    bed.run_steps(3);
+    requests(&mut bed);
+    click(&mut bed, "Use lite0");
+    assert_eq!(requests(&mut bed), ["OpenNet"]);
+    assert_eq!(bed.state().desk.state.dialog, None);
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub fn add(state: &mut AppState, photos: Vec<PathBuf>, folder: PathBuf, host: &m
         spec.save_every = 0;
         let (folder, phase) = (folder.clone(), BatchPhase::Waiting);
         // With another net on its way the photo waits for that.
-        let net = state.net.clone().filter(|net| net.key == spec.net);
+        let net = state.net.clone().filter(|net| net.is_of(&spec));
         state.batch.push(BatchItem { job, path, spec, net, folder, phase, progress: None, picture: None });
     }
     state.side = Side::Queue;

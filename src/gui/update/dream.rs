@@ -68,11 +68,11 @@ pub fn go_on(state: &mut AppState, host: &mut dyn JobHost) {
 
 /// Begins a take and makes it the one on the canvas.
 fn begin(state: &mut AppState, start: Start, from: Option<Arc<Frame>>, earlier: Vec<Step>, host: &mut dyn JobHost) {
-    let Some(net) = state.net.clone().filter(|net| net.key == state.spec.net) else {
+    let Some(net) = state.net.clone().filter(|net| net.is_of(&state.spec)) else {
         // The net of the settings is on its way, or has to be sent for.
         state.dream_when_open = true;
         if state.opening_net.as_ref() != Some(&state.spec.net) {
-            super::files::open_net(state, state.spec.net.clone(), host);
+            super::files::open_net_of_spec(state, host);
         }
         return;
     };
@@ -232,9 +232,9 @@ fn set_spec(state: &mut AppState, spec: DreamSpec, host: &mut dyn JobHost) {
     state.form.channels = Channels(state.spec.channels.clone()).to_string();
     state.waits_for_start = None;
     state.refresh();
-    let is_here = [state.opening_net.as_ref(), state.net.as_ref().map(|net| &net.key)];
-    if state.net.is_some() && !is_here.contains(&Some(&state.spec.net)) {
-        super::files::open_net(state, state.spec.net.clone(), host);
+    let is_coming = state.opening_net.as_ref() == Some(&state.spec.net);
+    if state.net.as_ref().is_some_and(|net| !net.is_of(&state.spec)) && !is_coming {
+        super::files::open_net_of_spec(state, host);
     }
     let Some(take) = state.live_take() else { return };
     let mut steered = state.spec.clone();
@@ -244,7 +244,7 @@ fn set_spec(state: &mut AppState, spec: DreamSpec, host: &mut dyn JobHost) {
     let (job, own) = (take.job, take.spec.clone());
     if let Err(setting) = own.can_become(&steered) {
         state.waits_for_start = Some(setting);
-        if own.net != steered.net {
+        if own.net != steered.net || own.net_options != steered.net_options {
             return;
         }
         // The rest need not wait for what has to.
@@ -264,6 +264,7 @@ pub fn apply_preset(state: &mut AppState, preset: DreamSpec, host: &mut dyn JobH
     if !has_goal {
         // It suits any net.
         spec.net.clone_from(&state.spec.net);
+        spec.net_options.clone_from(&state.spec.net_options);
     }
     state.history.settle();
     edit(state, spec, "preset", host);

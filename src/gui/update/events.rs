@@ -10,7 +10,7 @@ use crate::gui::state::{AppState, CanvasView, Effect, Export, Form, ImageHandle,
 use crate::job::{How, Progress};
 use crate::tasks::dream::{DreamSpec, Recipe};
 
-use super::{batch, dream, files, look, settings};
+use super::{batch, dream, files, look, nets, settings};
 
 pub fn handle(state: &mut AppState, event: Event, host: &mut dyn JobHost) {
     match event {
@@ -61,7 +61,11 @@ pub fn handle(state: &mut AppState, event: Event, host: &mut dyn JobHost) {
         }
         Event::SessionKept { number } => files::session_kept(state, number, host),
         Event::Failed { what, sentence } => files::failed(state, what, sentence, host),
+        Event::NetsListed(listed) => nets::listed(state, listed),
+        Event::FetchProgress { name, progress } => nets::progressed(state, &name, progress),
+        Event::FetchEnded { name, ended } => nets::ended(state, &name, ended),
         Event::Warned(sentence) => state.say(Tone::Warning, sentence),
+        Event::Noted(sentence) => state.say(Tone::Info, sentence),
     }
 }
 
@@ -100,8 +104,8 @@ fn dream_opened(
     dream::end_live_take(state, host);
     let file = recipe.source.as_ref().map(|source| source.file.clone());
     let spec = recipe.changes.last().map_or(recipe.dream, |change| change.dream.clone());
-    if state.net.as_ref().is_none_or(|net| net.key != spec.net) {
-        files::open_net(state, spec.net.clone(), host);
+    if state.net.as_ref().is_none_or(|net| !net.is_of(&spec)) {
+        files::open_net(state, spec.net.clone(), spec.net_options.clone(), host);
     }
     (state.current, state.scrub) = (None, None);
     state.history.settle();
@@ -137,7 +141,7 @@ fn net_opened(state: &mut AppState, net: Arc<OpenNet>, host: &mut dyn JobHost) {
     }
     state.net = Some(net.clone());
     state.net_view = NetView::default();
-    if key != state.spec.net {
+    if !net.is_of(&state.spec) {
         state.history.note(&state.spec, "net");
         state.history.settle();
         use_spec_of(state, &net);
@@ -159,6 +163,7 @@ fn net_opened(state: &mut AppState, net: Arc<OpenNet>, host: &mut dyn JobHost) {
 pub fn use_spec_of(state: &mut AppState, net: &OpenNet) {
     let spec = &mut state.spec;
     spec.net.clone_from(&net.key);
+    spec.net_options.clone_from(&net.options);
     spec.layers.clear();
     spec.channels.clear();
     (spec.neuron, spec.class) = (None, None);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::formats::{LoadOptions, NET_EXTENSIONS};
 use crate::gui::host::{Exposure, Failed, Image, JobHost, Pick, Request, SaveTo};
 use crate::gui::session::{SavedStep, Session};
 use crate::gui::state::{AppState, Dialog, Effect, Export, Leaving, Take, Tone};
@@ -21,10 +22,9 @@ enum Kind {
 }
 
 fn kind(path: &Path) -> Kind {
-    const NETS: [&str; 1] = ["safetensors"];
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match ending {
-        Some(ending) if NETS.contains(&ending.as_str()) => Kind::Net,
+        Some(ending) if NET_EXTENSIONS.contains(&ending.as_str()) => Kind::Net,
         _ if path.is_dir() => Kind::Folder,
         _ => Kind::Picture,
     }
@@ -32,13 +32,14 @@ fn kind(path: &Path) -> Kind {
 
 pub fn begin(state: &mut AppState, files: Vec<PathBuf>, host: &mut dyn JobHost) {
     host.submit(Request::ListPresets);
+    host.submit(Request::ListNets);
     if files.is_empty() {
         return host.submit(Request::ComeBack { quietly: false });
     }
     // The next start may have another working folder.
     let files: Vec<PathBuf> = files.into_iter().map(|file| std::path::absolute(&file).unwrap_or(file)).collect();
     if !files.iter().any(|file| kind(file) == Kind::Net) {
-        open_net(state, catalogue::DEFAULT.into(), host);
+        open_net(state, catalogue::DEFAULT.into(), LoadOptions::default(), host);
     }
     if files.iter().all(|file| kind(file) != Kind::Picture) {
         open_sample(host);
@@ -49,14 +50,15 @@ pub fn begin(state: &mut AppState, files: Vec<PathBuf>, host: &mut dyn JobHost) 
 }
 
 pub fn open(state: &mut AppState, paths: Vec<PathBuf>, host: &mut dyn JobHost) {
-    let mut pictures = Vec::new();
+    let (mut pictures, mut nets) = (Vec::new(), Vec::new());
     for path in paths {
         match kind(&path) {
-            Kind::Net => open_net(state, path.to_string_lossy().into_owned(), host),
+            Kind::Net => nets.push(path),
             Kind::Folder => host.submit(Request::ListFolder(path)),
             Kind::Picture => pictures.push(path),
         }
     }
+    open_net_files(state, nets, host);
     if pictures.len() > 1 {
         let folder = output_folder(state, &pictures[0]);
         return super::batch::add(state, pictures, folder, host);
@@ -77,9 +79,35 @@ pub fn open_sample(host: &mut dyn JobHost) {
     host.submit(Request::OpenSample);
 }
 
-pub fn open_net(state: &mut AppState, key: String, host: &mut dyn JobHost) {
+pub fn open_net(state: &mut AppState, key: String, options: LoadOptions, host: &mut dyn JobHost) {
     state.opening_net = Some(key.clone());
-    host.submit(Request::OpenNet(key));
+    host.submit(Request::OpenNet { key, options: Box::new(options) });
+}
+
+/// Opens the net that the settings name.
+pub fn open_net_of_spec(state: &mut AppState, host: &mut dyn JobHost) {
+    open_net(state, state.spec.net.clone(), state.spec.net_options.clone(), host);
+}
+
+/// A description and its weights are one net; of others the last stays.
+fn open_net_files(state: &mut AppState, mut paths: Vec<PathBuf>, host: &mut dyn JobHost) {
+    const DESCRIPTIONS: [&str; 2] = ["prototxt", "net"];
+    let describes = |path: &PathBuf| {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        ending.is_some_and(|ending| DESCRIPTIONS.contains(&ending.as_str()))
+    };
+    let mut options = LoadOptions::default();
+    if let [a, b] = paths.as_slice()
+        && describes(a) != describes(b)
+    {
+        if describes(b) {
+            paths.reverse();
+        }
+        options.weights = paths.pop();
+    }
+    for path in paths {
+        open_net(state, path.to_string_lossy().into_owned(), options.clone(), host);
+    }
 }
 
 pub fn paste(state: &mut AppState, image: Image, host: &mut dyn JobHost) {
@@ -125,7 +153,7 @@ pub fn pick(state: &mut AppState, pick: Pick, host: &mut dyn JobHost) {
 pub fn picked(state: &mut AppState, pick: Pick, mut paths: Vec<PathBuf>, host: &mut dyn JobHost) {
     match pick {
         Pick::Photos | Pick::Folder => open(state, paths, host),
-        Pick::Net => paths.into_iter().for_each(|path| open_net(state, path.to_string_lossy().into_owned(), host)),
+        Pick::Net => open_net_files(state, paths, host),
         Pick::SaveAs => {
             if let Some(path) = paths.pop() {
                 save(state, Some(path), host);

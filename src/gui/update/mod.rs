@@ -5,14 +5,16 @@ mod dream;
 mod events;
 mod files;
 mod look;
+mod nets;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use look::look_layer;
 
+use crate::formats::LoadOptions;
 use crate::gui::command::Command;
-use crate::gui::host::JobHost;
+use crate::gui::host::{JobHost, Request};
 use crate::gui::state::AppState;
 
 /// Carries out `command`.
@@ -22,7 +24,11 @@ pub fn update(state: &mut AppState, command: Command, host: &mut dyn JobHost) {
         Command::SetMode(mode) => state.mode = mode,
         Command::OpenFiles(paths) => files::open(state, paths, host),
         Command::OpenSample => files::open_sample(host),
-        Command::OpenNet(key) => files::open_net(state, key, host),
+        Command::OpenNet(key) => files::open_net(state, key, LoadOptions::default(), host),
+        Command::ShowNets => nets::show(state, host),
+        Command::GetNet(name) => nets::get(state, name, host),
+        Command::StopGettingNet(name) => nets::stop(state, name, host),
+        Command::RemoveNet(name) => host.submit(Request::RemoveNet(name)),
         Command::Paste(image) => files::paste(state, image, host),
         Command::Copy => files::copy(state, host),
         Command::Pick(pick) => files::pick(state, pick, host),
@@ -56,7 +62,7 @@ pub fn update(state: &mut AppState, command: Command, host: &mut dyn JobHost) {
         Command::CancelBatch(job) => batch::cancel(state, job, host),
         Command::MoveBatch(job, by) => batch::reorder(state, job, by),
         Command::ClearBatch => batch::clear_finished(state),
-        Command::CancelExport => host.submit(crate::gui::host::Request::CancelExport),
+        Command::CancelExport => host.submit(Request::CancelExport),
         Command::SetForm(form) => look::set_form(state, form),
         Command::Open(dialog) => state.dialog = Some(dialog),
         Command::CloseDialog => state.dialog = None,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod foreign;
 mod inspect;
 #[cfg(unix)]
 mod interrupt;

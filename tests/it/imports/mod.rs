@@ -7,6 +7,6 @@ mod matconvnet;
 mod onnx;
 mod onnx_export;
 mod pytorch;
-mod support;
+pub mod support;
 mod tensorflow;
 mod together;

@@ -13,7 +13,7 @@ mod sheets;
 pub mod worker;
 
 pub use files::{Files, NODE_SIZE};
-pub use nets::Fetching;
+pub use nets::{FetchOutcome, Fetching};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -328,10 +328,10 @@ pub enum Event {
         name: String,
         progress: Fetching,
     },
-    /// The error is a sentence for the user; stopping is none.
+    /// The error is a sentence for the user.
     FetchEnded {
         name: String,
-        ended: Result<(), String>,
+        ended: Result<FetchOutcome, String>,
     },
     FolderListed {
         folder: PathBuf,

@@ -26,6 +26,14 @@ pub struct Fetching {
     pub is_stopping: bool,
 }
 
+/// How fetching ended, where nothing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchOutcome {
+    Here,
+    /// What has arrived is kept.
+    Stopped,
+}
+
 impl Fetching {
     fn of(progress: &Progress) -> Self {
         let Progress { stage, file, number, files, bytes, total } = progress;
@@ -57,7 +65,7 @@ pub fn list(home: Option<&Home>, outlet: &Outlet) {
 }
 
 /// Fetches a net until it is there or `stop` is set.
-pub fn fetch(name: &str, home: Option<&Home>, stop: &AtomicBool, outlet: &Outlet) -> Result<(), String> {
+pub fn fetch(name: &str, home: Option<&Home>, stop: &AtomicBool, outlet: &Outlet) -> Result<FetchOutcome, String> {
     let home = home.ok_or(NO_HOME)?;
     let mut told: Option<(Stage, usize, Instant)> = None;
     let mut tell = |progress: Progress| {
@@ -73,9 +81,9 @@ pub fn fetch(name: &str, home: Option<&Home>, stop: &AtomicBool, outlet: &Outlet
     match catalogue::fetch(name, home, &mut tell) {
         Ok(fetched) => {
             fetched.notes.into_iter().for_each(|note| outlet.send(Event::Noted(note)));
-            Ok(())
+            Ok(FetchOutcome::Here)
         }
-        Err(FetchError::Cancelled(_)) => Ok(()),
+        Err(FetchError::Cancelled(_)) => Ok(FetchOutcome::Stopped),
         Err(error) => Err(one_line(&error)),
     }
 }

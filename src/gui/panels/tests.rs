@@ -7,7 +7,7 @@ use egui_kittest::kittest::{NodeT as _, Queryable as _};
 
 use super::{Pen, canvas, dialogs, dream, menu, messages, net, net_graph, queue, sees, strip, transport, window_ui};
 use crate::gui::command::Command;
-use crate::gui::host::{BundledPreset, Event, Fetching, Looked, OwnPreset, Pick, Request};
+use crate::gui::host::{BundledPreset, Event, FetchOutcome, Fetching, Looked, OwnPreset, Pick, Request};
 use crate::gui::state::{BatchPhase, Dialog, Mode, Phase, Tone};
 use crate::gui::testing::{Desk, open_photo, small_spec};
 use crate::gui::textures::Textures;
@@ -135,7 +135,7 @@ fn nets_are_fetched_watched_stopped_and_used() {
     bed.check_accessibility();
     click(&mut bed, "Stop googlenet");
     assert_eq!(requests(&mut bed), ["StopFetching"]);
-    bed.state_mut().desk.report(Event::FetchEnded { name: "googlenet".into(), ended: Ok(()) });
+    bed.state_mut().desk.report(Event::FetchEnded { name: "googlenet".into(), ended: Ok(FetchOutcome::Stopped) });
     bed.run_steps(3);
     let said: Vec<&str> = bed.state().desk.state.messages.iter().map(|message| message.text.as_str()).collect();
     assert!(said.iter().any(|text| text.starts_with("Stopped fetching googlenet")), "{said:?}");

@@ -22,12 +22,16 @@ enum Kind {
 }
 
 fn kind(path: &Path) -> Kind {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    match ending {
-        Some(ending) if NET_EXTENSIONS.contains(&ending.as_str()) => Kind::Net,
+    match ending(path) {
         _ if path.is_dir() => Kind::Folder,
+        Some(ending) if NET_EXTENSIONS.contains(&ending.as_str()) => Kind::Net,
         _ => Kind::Picture,
     }
+}
+
+/// In lower case, without the dot.
+fn ending(path: &Path) -> Option<String> {
+    path.extension().map(|ending| ending.to_string_lossy().to_lowercase())
 }
 
 pub fn begin(state: &mut AppState, files: Vec<PathBuf>, host: &mut dyn JobHost) {
@@ -89,18 +93,20 @@ pub fn open_net_of_spec(state: &mut AppState, host: &mut dyn JobHost) {
     open_net(state, state.spec.net.clone(), state.spec.net_options.clone(), host);
 }
 
-/// A description and its weights are one net; of others the last stays.
+/// A description and its weights are one net, and what else of a net lies beside it is found; of several nets the last
+/// stays.
 fn open_net_files(state: &mut AppState, mut paths: Vec<PathBuf>, host: &mut dyn JobHost) {
     const DESCRIPTIONS: [&str; 2] = ["prototxt", "net"];
-    let describes = |path: &PathBuf| {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        ending.is_some_and(|ending| DESCRIPTIONS.contains(&ending.as_str()))
-    };
+    const BELONGINGS: [&str; 2] = ["binaryproto", "bin"];
+    let is_one_of = |path: &PathBuf, endings: &[&str]| ending(path).is_some_and(|own| endings.contains(&own.as_str()));
+    if paths.iter().any(|path| !is_one_of(path, &BELONGINGS)) {
+        paths.retain(|path| !is_one_of(path, &BELONGINGS));
+    }
     let mut options = LoadOptions::default();
     if let [a, b] = paths.as_slice()
-        && describes(a) != describes(b)
+        && is_one_of(a, &DESCRIPTIONS) != is_one_of(b, &DESCRIPTIONS)
     {
-        if describes(b) {
+        if is_one_of(b, &DESCRIPTIONS) {
             paths.reverse();
         }
         options.weights = paths.pop();
@@ -336,6 +342,7 @@ mod tests {
     #[test]
     fn a_name_says_what_a_file_is_for() {
         assert_eq!(kind(Path::new("a/net.SafeTensors")), Kind::Net);
+        assert_eq!(kind(Path::new("a/deploy.prototxt")), Kind::Net);
         assert_eq!(kind(Path::new("a/photo.jpg")), Kind::Picture);
         assert_eq!(kind(Path::new("/")), Kind::Folder);
     }

@@ -1,6 +1,6 @@
 //! The catalogue of nets.
 
-use crate::gui::host::{Fetching, JobHost, Request};
+use crate::gui::host::{FetchOutcome, Fetching, JobHost, Request};
 use crate::gui::state::{AppState, Dialog, Tone};
 use crate::tasks::catalogue::Listing;
 
@@ -31,12 +31,14 @@ pub fn progressed(state: &mut AppState, name: &str, progress: Fetching) {
     }
 }
 
-/// A stop is no error, and what has arrived goes on from there the next time.
-pub fn ended(state: &mut AppState, name: &str, ended: Result<(), String>) {
-    let was_stopped = state.fetching.remove(name).is_some_and(|fetching| fetching.is_stopping);
+/// What has arrived when the user stops goes on from there the next time.
+pub fn ended(state: &mut AppState, name: &str, ended: Result<FetchOutcome, String>) {
+    state.fetching.remove(name);
     match ended {
         Err(sentence) => state.say(Tone::Error, sentence),
-        Ok(()) if was_stopped => state.say(Tone::Info, format!("stopped fetching {name}; what has arrived is kept")),
-        Ok(()) => state.say(Tone::Info, format!("{name} is here: choose it in the menu Net")),
+        Ok(FetchOutcome::Stopped) => {
+            state.say(Tone::Info, format!("stopped fetching {name}; what has arrived is kept"));
+        }
+        Ok(FetchOutcome::Here) => state.say(Tone::Info, format!("{name} is here: choose it in the menu Net")),
     }
 }

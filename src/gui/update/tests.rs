@@ -15,6 +15,23 @@ fn edit(desk: &mut Desk, change: impl FnOnce(&mut DreamSpec)) {
 }
 
 #[test]
+fn files_of_one_net_are_opened_together() {
+    let opened = |files: &[&str]| {
+        let mut desk = Desk::ready();
+        desk.run(Command::OpenFiles(files.iter().map(std::path::PathBuf::from).collect()));
+        let asked = desk.host.requests.drain(..).filter_map(|request| match request {
+            Request::OpenNet { key, options } => Some((key, options.weights)),
+            _ => None,
+        });
+        asked.collect::<Vec<_>>()
+    };
+    let pair = [("a/deploy.prototxt".to_string(), Some("b/w.caffemodel".into()))];
+    assert_eq!(opened(&["a/deploy.prototxt", "b/w.caffemodel"]), pair);
+    assert_eq!(opened(&["b/w.caffemodel", "a/deploy.prototxt", "a/mean.binaryproto"]), pair);
+    assert_eq!(opened(&["a/net.onnx"]), [("a/net.onnx".to_string(), None)]);
+}
+
+#[test]
 fn a_dropped_photo_dreams_by_itself() {
     let mut desk = Desk::ready();
     let path = PathBuf::from("elsewhere/cat.png");

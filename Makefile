@@ -74,7 +74,6 @@ docs:
 .PHONY: portable
 portable:
 	$(CARGO) clippy --no-default-features --locked $(CARGO_FLAGS) -- -D warnings
-	$(CARGO) build --no-default-features --locked $(CARGO_FLAGS)
 
 # cargo-nextest runs every test in a process of its own and is faster; cargo's own runner runs the same tests.
 define run_tests

@@ -90,10 +90,12 @@ pub enum FetchError {
     Unavailable { net: &'static str, file: &'static str, folder: PathBuf, source: DownloadError },
     #[error(transparent)]
     Disk(DownloadError),
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    #[error("`{net}` has arrived in {}, but cannot be opened: {source}", .folder.display())]
-    Unusable { net: &'static str, folder: PathBuf, source: Box<FormatError> },
+    /// `fate` says what became of the archive, as the end of the sentence.
+    #[error("{source}{fate}")]
+    Archive { source: ArchiveError, fate: String },
+    /// `fate` says what became of its files, as the end of the sentence.
+    #[error("`{net}` has arrived in {}, but cannot be opened: {source}{fate}", .folder.display())]
+    Unusable { net: &'static str, folder: PathBuf, source: Box<FormatError>, fate: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -156,17 +158,20 @@ impl Fetch {
         let staging = store.staging(net.name);
         let disk = |source| FetchError::Disk(DownloadError::Disk { path: staging.clone(), source });
         fs::create_dir_all(&staging).map_err(disk)?;
-        let mut files = Vec::new();
+        let (mut files, mut notes) = (Vec::new(), Vec::new());
         for (i, remote) in net.files.iter().enumerate() {
-            files.extend(self.fetch_file(net, remote, i, &staging, on_progress)?);
+            let (kept, note) = self.fetch_file(net, remote, i, &staging, on_progress)?;
+            files.extend(kept);
+            notes.extend(note);
         }
-        let (manifest, notes) = assemble(net, files, &staging, on_progress)?;
+        let (manifest, more_notes) = assemble(net, files, &staging, on_progress)?;
+        notes.extend(more_notes);
         let installed = store.commit(Installed { folder: staging, manifest })?;
         Ok(Fetched { net: installed, was_there: false, notes })
     }
 
     /// Fetches one file, unpacks it if it is an archive, and gives the names of what is to be kept with the address that
-    /// it came from.
+    /// it came from, and what is to be told.
     fn fetch_file(
         &self,
         net: &'static Published,
@@ -174,7 +179,7 @@ impl Fetch {
         i: usize,
         staging: &Path,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Vec<(&'static str, String)>, FetchError> {
+    ) -> Result<(Vec<FromWhere>, Option<String>), FetchError> {
         let progress = |stage, bytes, total| Progress {
             stage,
             file: remote.file,
@@ -199,33 +204,51 @@ impl Fetch {
             }
             error => FetchError::Disk(error),
         })?;
-        let Arrived { path, address, sums } = arrived;
+        let Arrived { path, address, sums, note } = arrived;
         if remote.members.is_empty() {
-            return Ok(vec![(remote.file, address)]);
+            return Ok((vec![(remote.file, address)], note));
         }
         if on_progress(progress(Stage::Unpacking, sums.bytes, Some(sums.bytes))).is_break() {
             return Err(FetchError::Cancelled(net.name));
         }
-        let taken = archive::unpack(&path, remote.members, staging)?;
-        for member in remote.members.iter().filter(|member| taken.contains(&member.file)) {
-            check_member(&path, &staging.join(member.file), member.sum)?;
-        }
-        Ok(taken.into_iter().map(|file| (file, address.clone())).collect())
+        let taken = unpacked(&path, remote, staging).map_err(|source| {
+            // Otherwise the next call would find the same file there and go no further.
+            let is_wrong = !matches!(source, ArchiveError::Write { .. });
+            let fate = if is_wrong { reject(staging, [remote.file]) } else { String::new() };
+            FetchError::Archive { source, fate }
+        })?;
+        Ok((taken.into_iter().map(|file| (file, address.clone())).collect(), note))
     }
 }
 
-fn check_member(archive: &Path, path: &Path, sum: Option<super::published::Sum>) -> Result<(), FetchError> {
-    let Some(expected) = sum else { return Ok(()) };
-    let sums = Sums::of(path, &mut |_| ControlFlow::Continue(()))
-        .map_err(|source| FetchError::Disk(DownloadError::Disk { path: path.into(), source }))?;
-    match sums.differs_from(expected) {
-        None => Ok(()),
-        Some(how) => {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let reason = format!("of {name} in it, the {how}");
-            Err(ArchiveError::Damaged { archive: archive.into(), reason }.into())
+/// A file of a net, and the address that it came from unless it was put there by hand.
+type FromWhere = (&'static str, Option<String>);
+
+/// Takes out of an archive what is wanted of it, and gives the names.
+fn unpacked(archive: &Path, remote: &Remote, staging: &Path) -> Result<Vec<&'static str>, ArchiveError> {
+    let taken = archive::unpack(archive, remote.members, staging)?;
+    for member in remote.members.iter().filter(|member| taken.contains(&member.file)) {
+        let Some(expected) = member.sum else { continue };
+        let path = staging.join(member.file);
+        let sums = Sums::of(&path, &mut |_| ControlFlow::Continue(()))
+            .map_err(|source| ArchiveError::Write { path, source })?;
+        if let Some(how) = sums.differs_from(expected) {
+            let reason = format!("of {} in it, the {how}", member.file);
+            return Err(ArchiveError::Damaged { archive: archive.into(), reason });
         }
     }
+    Ok(taken)
+}
+
+/// Takes files that are of no use out of the way of the next call; gives what became of them, as the end of a sentence.
+fn reject(staging: &Path, files: impl IntoIterator<Item = &'static str>) -> String {
+    let told = files.into_iter().filter_map(|file| match download::reject(&staging.join(file)) {
+        Ok(None) => Some(format!("; {file} was removed")),
+        Ok(Some(aside)) => Some(format!("; {file} is kept as {}", aside.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("; remove {file}, which cannot be removed: {error}")),
+    });
+    told.collect()
 }
 
 /// Where a mirror has a file.
@@ -240,7 +263,7 @@ fn in_mirror(mirror: &str, file: &str) -> String {
 /// Opens what has arrived, to see that it is a net, and writes down what it is. Leaves nothing else in the folder.
 fn assemble(
     net: &'static Published,
-    files: Vec<(&'static str, String)>,
+    files: Vec<FromWhere>,
     staging: &Path,
     on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(Manifest, Vec<String>), FetchError> {
@@ -250,13 +273,18 @@ fn assemble(
     if on_progress(opening).is_break() {
         return Err(FetchError::Cancelled(net.name));
     }
-    let unusable = |source| FetchError::Unusable { net: net.name, folder: staging.into(), source: Box::new(source) };
+    // Files with a sum are right; what is wrong is another one, or this program.
+    let doubtful = || net.files.iter().filter(|remote| remote.sum.is_none()).map(|remote| remote.file);
+    let unusable = |source| {
+        let (source, fate) = (Box::new(source), reject(staging, doubtful()));
+        FetchError::Unusable { net: net.name, folder: staging.into(), source, fate }
+    };
     let paths = [staging.join(net.weights)];
     let loaded = formats::load_files(&paths, &net.options()).map_err(unusable)?;
     let classes = store::classes(&loaded.graph);
     drop(loaded.graph);
 
-    let mut kept = files.iter().map(|(file, from)| (*file, Some(from.clone()))).collect::<Vec<_>>();
+    let mut kept = files;
     let labels = labels_of(net, staging, classes)?;
     if labels.is_some() {
         kept.push((LABEL_FILE, None));
@@ -323,12 +351,13 @@ fn place(line: &str) -> String {
     rest.join(", ").replace('_', " ")
 }
 
-/// Removes what a download leaves that is no part of the net: archives, notes, parts.
+/// Removes what a download leaves that is no part of the net: archives, notes, parts; not what the user was told is kept.
 fn clear(staging: &Path, manifest: &Manifest) -> io::Result<()> {
     for entry in fs::read_dir(staging)? {
         let entry = entry?;
         let name = entry.file_name();
-        let is_kept = name == manifest::FILE || manifest.files.iter().any(|file| name == *file.file);
+        let is_listed = manifest.files.iter().any(|file| name == *file.file);
+        let is_kept = is_listed || name == manifest::FILE || download::is_rejected(name.as_ref());
         if !is_kept {
             fs::remove_file(entry.path())?;
         }

@@ -169,7 +169,10 @@ fn a_file_that_is_no_net_is_not_installed() {
     let server = serve(move |_, _| Answer::Other(vec![b'?'; bytes]));
     let error = place.fetch(&fetching(&server)).expect_err("no net");
     assert!(matches!(error, FetchError::Unusable { .. }), "{error}");
+    assert!(error.to_string().ends_with("; small.net was removed; scenes.txt was removed"), "{error}");
     assert_eq!(place.store.find("small-scenes").expect("sound"), None);
+    // The next call does not find the same file again.
+    place.fetch(&fetching(&serve(|_, _| Answer::Serve))).expect("the net");
 
     let server = serve(|_, _| Answer::Status(404));
     let error = Place::new().fetch(&fetching(&server)).expect_err("not there").to_string();
@@ -185,6 +188,64 @@ fn a_file_that_was_put_there_by_hand_is_taken() {
     place.fetch(&fetching(&server)).expect_err("not there");
     fs::write(place.store.staging("small-scenes").join("small.net"), small_net()).expect("writable");
     place.fetch(&fetching(&server)).expect("all is there");
+}
+
+#[test]
+fn a_wrong_file_that_was_put_there_by_hand_is_kept_under_another_name() {
+    let (place, server) = (Place::new(), serve(|_, _| Answer::Status(404)));
+    let staging = place.store.staging("small-scenes");
+    fs::create_dir_all(&staging).expect("writable");
+    fs::write(staging.join("small.net"), "my own").expect("writable");
+    let error = place.fetch(&fetching(&server)).expect_err("another file").to_string();
+    for word in ["put there by hand as small.net is another file: its size is 6 bytes", "small.net.wrong", "404"] {
+        assert!(error.contains(word), "{error}");
+    }
+    assert_eq!(fs::read(staging.join("small.net.wrong")).expect("kept"), b"my own");
+    // One of the right size that is no net.
+    fs::write(staging.join("small.net"), vec![b'?'; small_net().len()]).expect("writable");
+    let error = place.fetch(&fetching(&server)).expect_err("no net").to_string();
+    assert!(error.contains("; small.net is kept as ") && error.contains("; scenes.txt was removed"), "{error}");
+    fs::write(staging.join("small.net"), "my own").expect("writable");
+    let fetched = place.fetch(&fetching(&serve(|_, _| Answer::Serve))).expect("the net");
+    assert!(fetched.notes.iter().any(|note| note.contains("is kept as ")), "{:?}", fetched.notes);
+    assert_eq!(fs::read(fetched.net.folder.join("small.net.wrong")).expect("kept"), b"my own");
+}
+
+#[test]
+fn a_wrong_archive_does_not_stay_in_the_way() {
+    const MEMBERS: [Member; 1] = [Member { inside: "small.net", file: "small.net", sum: None, needed: true }];
+    let archive =
+        vec![Remote { file: "a.tar.gz", urls: &[], size: Size::About(100_000), sum: None, members: &MEMBERS }];
+    let base = published(0);
+    let net: &'static Published = Box::leak(Box::new(Published {
+        name: "archived",
+        files: Vec::leak(archive),
+        labels: Labels::Known,
+        aliases: &[],
+        ..*base
+    }));
+    let server = Server::new(small_zip(), |i, _| match i {
+        0 => Answer::Other(b"\n<!DOCTYPE html><title>Moved</title>".to_vec()),
+        1 => Answer::Other(b"no archive".to_vec()),
+        _ => Answer::Serve,
+    });
+    let place = Place::new();
+    let mut fetch = || fetching(&server).run_for(net, &place.store, &mut |_| ControlFlow::Continue(()));
+    let error = fetch().expect_err("a web page").to_string();
+    assert!(error.contains("127.0.0.1:") && error.contains("sent a web page instead of a.tar.gz"), "{error}");
+    let error = fetch().expect_err("no archive");
+    assert!(matches!(error, FetchError::Archive { .. }), "{error}");
+    assert!(error.to_string().ends_with("; a.tar.gz was removed"), "{error}");
+    assert_eq!(names_in(&fetch().expect("the third is one").net.folder), ["net.toml", "small.net"]);
+}
+
+/// [`small_net`] in a zip archive.
+fn small_zip() -> Vec<u8> {
+    use std::io::{Cursor, Write as _};
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file("small.net", zip::write::SimpleFileOptions::default()).expect("in memory");
+    zip.write_all(&small_net()).expect("in memory");
+    zip.finish().expect("in memory").into_inner()
 }
 
 #[test]

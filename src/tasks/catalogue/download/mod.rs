@@ -278,15 +278,14 @@ fn one_attempt(
     patience: &Patience,
     watch: Watch<'_>,
 ) -> Result<(), Setback> {
-    // Bytes of another address, or of an unknown version, may only be added to where a sum will tell.
+    // Bytes of another address, or of an unknown version, may only be added to where a sum will tell. They stay until
+    // there are others: this address may have none.
     let same_version = sink.note().filter(|note| note.address == address).and_then(|note| note.validator.clone());
-    if sink.bytes() > 0 && same_version.is_none() && wanted.sum.is_none() {
-        restart(sink)?;
-    }
-    if wanted.size == Size::Exact(sink.bytes()) {
+    let is_added_to = same_version.is_some() || wanted.sum.is_some();
+    if is_added_to && wanted.size == Size::Exact(sink.bytes()) {
         return Ok(());
     }
-    let ask = Ask { from: sink.bytes(), validator: same_version };
+    let ask = Ask { from: if is_added_to { sink.bytes() } else { 0 }, validator: same_version };
     let origin = Origin::of(address);
     let messages = origin.start(&ask, patience);
     // What the server says of the size of the whole.
@@ -305,7 +304,7 @@ fn one_attempt(
             }
             None => {}
             Some(Message::Head(head)) => {
-                announced = begin(wanted, address, &head, sink)?;
+                announced = begin(wanted, address, ask.from, &head, sink)?;
                 heard = Instant::now();
                 if head.status == origin::NOTHING_LEFT {
                     return Ok(());
@@ -326,13 +325,14 @@ fn one_attempt(
     }
 }
 
-/// What the head of an answer means for what is there already; gives the size of the whole.
-fn begin(wanted: &Wanted, address: &str, head: &Head, sink: &mut dyn Sink) -> Result<Option<u64>, Setback> {
+/// What the head of an answer to somebody who asked for all `from` some byte means for what is there already; gives the
+/// size of the whole.
+fn begin(wanted: &Wanted, address: &str, from: u64, head: &Head, sink: &mut dyn Sink) -> Result<Option<u64>, Setback> {
     let have = sink.bytes();
     let total = match head.status {
         200 => head.length,
         206 => match head.range {
-            Some(range) if range.first == have => range.total.or(head.length.map(|rest| have + rest)),
+            Some(range) if range.first == from => range.total.or(head.length.map(|rest| from.saturating_add(rest))),
             _ => {
                 restart(sink)?;
                 return Err(Setback::TryAgain("sent another part of the file than was asked for".into()));
@@ -340,7 +340,7 @@ fn begin(wanted: &Wanted, address: &str, head: &Head, sink: &mut dyn Sink) -> Re
         },
         origin::NOTHING_LEFT => {
             let total = head.range.and_then(|range| range.total);
-            if total == Some(have) {
+            if from > 0 && total == Some(have) {
                 return Ok(total);
             }
             restart(sink)?;
@@ -360,7 +360,7 @@ fn begin(wanted: &Wanted, address: &str, head: &Head, sink: &mut dyn Sink) -> Re
             _ => {}
         }
     }
-    if head.status == 200 && have > 0 {
+    if have > 0 && (head.status == 200 || from < have) {
         restart(sink)?;
     }
     sink.keep_note(Note { address: address.to_string(), validator: head.validator.clone() })

@@ -187,6 +187,25 @@ fn a_part_of_another_version_is_not_added_to() {
 }
 
 #[test]
+fn a_part_stays_as_long_as_no_other_address_has_the_file() {
+    let content = content(BYTES);
+    let server = Server::new(content.clone(), |i, _| match i {
+        0 => Answer::BreakAfter(PART_BYTES),
+        1 | 2 => Answer::Status(503),
+        _ => Answer::Serve,
+    });
+    let missing = Server::new(Vec::new(), |_, _| Answer::Status(404));
+    let wanted = wanted(&[server.url("net.bin"), missing.url("net.bin")], Size::Unknown, None);
+    let place = Place::new();
+    place.fetch(&wanted).expect_err("neither has all of it");
+    assert_eq!(missing.asked().len(), 1);
+    place.fetch(&wanted).expect("the rest arrives");
+    assert!(place.file() == content);
+    let ranges: Vec<_> = server.asked().iter().map(|asked| asked.range).collect();
+    assert_eq!(ranges, [None, Some(PART_BYTES as u64), Some(PART_BYTES as u64), Some(PART_BYTES as u64)]);
+}
+
+#[test]
 fn a_part_that_is_whole_or_too_long_ends_well() {
     let content = content(BYTES);
     let server = Server::new(content.clone(), |_, _| Answer::Serve);

@@ -4,11 +4,13 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 use super::failure::Failure;
 use crate::base::atomic;
+use crate::formats::LoadOptions;
+use crate::tasks::destination::is_same_file;
 
 /// Takes a command's results.
 pub struct Report {
@@ -87,6 +89,18 @@ fn stdout_failure(error: io::Error) -> Failure {
     Failure::running(anyhow::Error::new(error).context("cannot write to the standard output"))
 }
 
+/// Refuses to write over what is read: these files, and those that the options of the net name. `argument` names the file
+/// that is written.
+pub fn spare(read: &[&Path], options: &LoadOptions, written: &Path, argument: &str) -> Result<(), Failure> {
+    let architecture = options.architecture.as_deref().map(Path::new);
+    let named = [options.labels.as_deref(), options.weights.as_deref(), architecture].into_iter().flatten();
+    if read.iter().copied().chain(named).any(|read| is_same_file(read, written)) {
+        let problem = "is what is read: choose another name for";
+        return Err(Failure::Input(anyhow!("{} {problem} {argument}", written.display())));
+    }
+    Ok(())
+}
+
 /// Writes bytes to stdout, for what has no lines.
 pub fn to_stdout(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
@@ -131,6 +145,30 @@ mod tests {
         for (number, text) in cases {
             assert_eq!(with_commas(number), text);
         }
+    }
+
+    #[test]
+    fn what_is_read_is_not_written_over() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let [net, labels, net_file, weights] = ["net", "labels", "net-file", "weights"].map(|name| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "x").expect("can write");
+            path
+        });
+        let options = LoadOptions {
+            labels: Some(labels.clone()),
+            architecture: Some(net_file.to_string_lossy().into_owned()),
+            weights: Some(weights.clone()),
+            ..LoadOptions::default()
+        };
+        for read in [&net, &labels, &net_file, &weights] {
+            let written = folder.path().join(".").join(read.file_name().expect("it has a name"));
+            let refused = spare(&[&net], &options, &written, "OUT");
+            let Err(Failure::Input(error)) = refused else { panic!("{refused:?}") };
+            assert!(error.to_string().ends_with("choose another name for OUT"), "{error}");
+        }
+        assert!(spare(&[&net], &options, &folder.path().join("other"), "OUT").is_ok());
+        assert!(spare(&[&net], &LoadOptions::default(), &labels, "OUT").is_ok());
     }
 
     #[test]

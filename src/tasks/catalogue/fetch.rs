@@ -26,7 +26,8 @@ const LABEL_FILE: &str = "labels.txt";
 /// How to fetch.
 #[derive(Clone, Debug)]
 pub struct Fetch {
-    /// Fetches a net that is installed again, and puts the new one in its place.
+    /// Fetches a net that is installed again, and puts the new one in its place. A damaged one is fetched again in any
+    /// case.
     pub again: bool,
     /// A URL or a folder that is asked first.
     pub mirror: Option<String>,
@@ -149,9 +150,8 @@ impl Fetch {
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Fetched, FetchError> {
         let _lock = store.lock(net.name)?;
-        // A damaged one is no reason not to fetch it again.
         if !self.again
-            && let Some(installed) = store.find(net.name)?
+            && let Some(installed) = whole(store, net)?
         {
             return Ok(Fetched { net: installed, was_there: true, notes: Vec::new() });
         }
@@ -218,6 +218,18 @@ impl Fetch {
             FetchError::Archive { source, fate }
         })?;
         Ok((taken.into_iter().map(|file| (file, address.clone())).collect(), note))
+    }
+}
+
+/// The installed net; a damaged one is as good as none.
+fn whole(store: &Store, net: &Published) -> Result<Option<Installed>, StoreError> {
+    let found = store.find(net.name).and_then(|found| match found {
+        Some(installed) => installed.check().map(|()| Some(installed)),
+        None => Ok(None),
+    });
+    match found {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        found => found,
     }
 }
 

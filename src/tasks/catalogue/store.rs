@@ -66,7 +66,7 @@ pub enum StoreError {
     FileName(PathBuf),
     #[error("{} and {} have one name: rename one of them", .0.display(), .1.display())]
     SameName(PathBuf, PathBuf),
-    #[error("the net `{name}` is damaged: {reason}; remove it, or fetch it again with --force")]
+    #[error("the net `{name}` is damaged: {reason}; remove it, or fetch it again")]
     Damaged { name: String, reason: String },
     #[error("the disk is full: {} could not be written; make room and try again", .0.display())]
     DiskFull(PathBuf),
@@ -143,6 +143,11 @@ impl Store {
             }
         }
         (nets, complaints)
+    }
+
+    /// How much room the folder of a net takes, whatever is in it.
+    pub fn bytes_of(&self, name: &str) -> u64 {
+        bytes_in(&self.folder_of(name))
     }
 
     /// How many bytes of a net have been fetched that is not installed.
@@ -292,11 +297,11 @@ impl Installed {
         &self.manifest.name
     }
 
-    /// Opens the net; `over` goes before what its manifest says.
+    /// Whether all its files are there, by their sizes.
     ///
     /// # Errors
-    /// When a file is missing, has another size than it had, or cannot be read.
-    pub fn open(&self, over: &LoadOptions) -> Result<Loaded, StoreError> {
+    /// [`StoreError::Damaged`] when a file is missing or has another size than it had.
+    pub fn check(&self) -> Result<(), StoreError> {
         for entry in &self.manifest.files {
             let found = fs::metadata(self.folder.join(&entry.file)).map(|metadata| metadata.len());
             let reason = match found {
@@ -306,6 +311,15 @@ impl Installed {
             };
             return Err(StoreError::Damaged { name: self.name().into(), reason });
         }
+        Ok(())
+    }
+
+    /// Opens the net; `over` goes before what its manifest says.
+    ///
+    /// # Errors
+    /// As for [`Installed::check`], and when a file cannot be read.
+    pub fn open(&self, over: &LoadOptions) -> Result<Loaded, StoreError> {
+        self.check()?;
         let paths: Vec<PathBuf> = self.manifest.open.iter().map(|name| self.folder.join(name)).collect();
         let options = manifest::merged(over, self.manifest.options.in_folder(&self.folder));
         let mut loaded = formats::load_files(&paths, &options)?;

@@ -345,11 +345,37 @@ fn damaged_nets_are_told_and_do_not_hide_the_others() {
     let short = place.store.find("short").expect("sound").expect("there");
     let Err(error) = short.open(&LoadOptions::default()) else { panic!("its file is cut short") };
     assert!(error.to_string().contains("has 1 bytes where"), "{error}");
+    let (listings, complaints) = list(&place.home);
+    let own: Vec<_> = listings.iter().skip(1 + Published::all().len()).map(|net| (&*net.name, net.state)).collect();
+    let damaged = State::Damaged;
+    assert_eq!(own, [("empty", damaged), ("foreign", damaged), ("good", State::Installed), ("short", damaged)]);
+    assert_eq!(complaints.len(), 3, "{complaints:?}");
+    assert_eq!(listings.last().and_then(|short| short.bytes), Some(store_bytes(&nets.join("short"))));
     // They can be removed.
     for name in ["short", "foreign", "empty"] {
         place.store.remove(name).expect("there");
     }
     assert_eq!(place.store.installed().0.len(), 1);
+}
+
+fn store_bytes(folder: &Path) -> u64 {
+    names_in(folder).iter().map(|name| fs::metadata(folder.join(name)).expect("there").len()).sum()
+}
+
+#[test]
+fn a_damaged_net_of_the_catalogue_is_listed_and_fetched_again() {
+    let (place, server) = (Place::new(), serve(|_, _| Answer::Serve));
+    let folder = place.fetch(&fetching(&server)).expect("it arrives").net.folder;
+    for (file, text) in [("net.toml", "version = 1"), ("small.net", "x")] {
+        fs::write(folder.join(file), text).expect("ours");
+        assert!(!place.fetch(&fetching(&server)).expect("it arrives again").was_there, "{file}");
+        assert!(place.fetch(&fetching(&server)).expect("it is whole").was_there);
+    }
+    fs::create_dir_all(place.store.folder_of("vgg16")).expect("writable");
+    let (listings, complaints) = list(&place.home);
+    let vgg = listings.iter().find(|net| net.name == "vgg16").expect("it is in the catalogue");
+    assert_eq!((vgg.state, vgg.bytes, complaints.len()), (State::Damaged, Some(0), 1));
+    assert_eq!(vgg.task, "1000 classes");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::checksum::Sums;
 use super::manifest::{self, Entry, Manifest, Options};
@@ -64,6 +64,8 @@ pub enum StoreError {
     NoFiles,
     #[error("{} cannot be kept in a net's folder under its name: rename it", .0.display())]
     FileName(PathBuf),
+    #[error("{} does not lie beside the net, nor in a folder there: move it, or the net", .0.display())]
+    Outside(PathBuf),
     #[error("{} and {} have one name: rename one of them", .0.display(), .1.display())]
     SameName(PathBuf, PathBuf),
     #[error("the net `{name}` is damaged: {reason}; remove it, or fetch it again")]
@@ -379,9 +381,15 @@ pub(super) fn classes(graph: &Graph) -> usize {
     shapes.get(graph.output()).and_then(|shape| shape.dims().get(1).copied()).unwrap_or_default()
 }
 
+/// What a folder and those below take; links are not followed.
 fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+    let bytes_of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.map(bytes_of).sum()
 }
 
 /// Files to be copied into a net's folder, by the names that they get there.
@@ -390,25 +398,50 @@ struct Copies {
 }
 
 impl Copies {
-    /// The files that the user gave, those that were found beside them, and those that the options name.
+    /// The files that the user gave and those that the options name, by their own names; and those that were found beside
+    /// them, or in folders there, where they were found.
     fn of(given: &[PathBuf], read: &[PathBuf], options: &LoadOptions) -> Result<Self, StoreError> {
         let architecture = options.architecture.as_ref().map(PathBuf::from).filter(|path| path.is_file());
-        let mut by_name: BTreeMap<String, PathBuf> = BTreeMap::new();
-        for path in given.iter().chain(read).chain(&options.labels).chain(&architecture) {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let is_kept = |name: &&str| names::is_plain_file(name) && !name.eq_ignore_ascii_case(manifest::FILE);
-            let name = name.filter(is_kept).ok_or_else(|| StoreError::FileName(path.clone()))?;
-            // Where capitals do not count, two files that differ in them only are one.
-            let other = by_name.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, other)| other);
-            match other {
-                Some(other) if !is_same_file(other, path) => {
-                    return Err(StoreError::SameName(other.clone(), path.clone()));
-                }
-                Some(_) => {}
-                None => _ = by_name.insert(name.to_string(), path.clone()),
+        let mut copies = Self { by_name: BTreeMap::new() };
+        for path in given.iter().chain(&options.labels).chain(&architecture) {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            copies.take(path, folder)?;
+        }
+        for path in read {
+            if copies.name_of(path).is_some() {
+                continue;
+            }
+            // The weights come first; files that they name are found from their folder.
+            let of_weights =
+                read.first().and_then(|weights| weights.parent()).filter(|folder| path.starts_with(folder));
+            let beside = || given.iter().filter_map(|file| file.parent()).find(|folder| path.parent() == Some(folder));
+            let folder = of_weights.or_else(beside).ok_or_else(|| StoreError::Outside(path.clone()))?;
+            copies.take(path, folder)?;
+        }
+        Ok(copies)
+    }
+
+    /// Keeps a file by its way from a folder above it.
+    fn take(&mut self, path: &Path, folder: &Path) -> Result<(), StoreError> {
+        let below = path.strip_prefix(folder).map_err(|_| StoreError::Outside(path.into()))?;
+        let parts = below.components().map(|part| match part {
+            Component::Normal(part) => Ok(part.to_str()),
+            _ => Err(StoreError::Outside(path.into())),
+        });
+        let parts = parts.collect::<Result<Option<Vec<&str>>, _>>()?;
+        let is_kept = |name: &String| names::is_file_below(name) && !name.eq_ignore_ascii_case(manifest::FILE);
+        let name = parts.map(|parts| parts.join("/")).filter(is_kept);
+        let name = name.ok_or_else(|| StoreError::FileName(path.into()))?;
+        // Where capitals do not count, two files that differ in them only are one.
+        let other = self.by_name.iter().find(|(other, _)| other.eq_ignore_ascii_case(&name)).map(|(_, other)| other);
+        match other {
+            Some(other) if !is_same_file(other, path) => Err(StoreError::SameName(other.clone(), path.into())),
+            Some(_) => Ok(()),
+            None => {
+                self.by_name.insert(name, path.into());
+                Ok(())
             }
         }
-        Ok(Self { by_name })
     }
 
     fn name_of(&self, path: &Path) -> Option<String> {
@@ -418,6 +451,9 @@ impl Copies {
     fn make(&self, folder: &Path) -> Result<Vec<Entry>, StoreError> {
         let copy = |(name, from): (&String, &PathBuf)| {
             let to = folder.join(name);
+            if let Some(parent) = to.parent() {
+                fs::create_dir_all(parent).map_err(StoreError::disk("make the folder", parent))?;
+            }
             fs::copy(from, &to).map_err(StoreError::disk("copy", from))?;
             entry(folder, name, None)
         };

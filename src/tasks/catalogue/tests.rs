@@ -296,6 +296,29 @@ fn a_user_s_own_files_are_copied_and_opened_from_the_copy() {
 }
 
 #[test]
+fn weights_in_a_folder_beside_the_net_stay_in_that_folder() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/nets/onnx");
+    let mut net = fs::read(data.join("external.onnx")).expect("there");
+    for at in 0..net.len() {
+        if net[at..].starts_with(b"external.bin") {
+            net[at..at + 3].copy_from_slice(b"da/");
+        }
+    }
+    let place = Place::new();
+    let net = place.write("zoo/net.onnx", &net);
+    let weights = place.write("zoo/da/ernal.bin", &fs::read(data.join("external.bin")).expect("there"));
+    let bytes = fs::metadata(&weights).expect("there").len();
+    let added = place.store.add(&[net], None, &LoadOptions::default()).expect("a net").net;
+    assert_eq!(fs::metadata(added.folder.join("da/ernal.bin")).map(|metadata| metadata.len()).ok(), Some(bytes));
+    assert!(added.manifest.files.iter().any(|entry| entry.file == "da/ernal.bin" && entry.bytes == bytes));
+    fs::remove_dir_all(place.folder.path().join("zoo")).expect("ours");
+    let found = place.store.find("net").expect("sound").expect("there");
+    found.open(&LoadOptions::default()).expect("a net");
+    let all = store_bytes(&found.folder.join("da")) + fs::metadata(found.folder.join("net.onnx")).expect("there").len();
+    assert!(place.store.remove("net").expect("there") > all);
+}
+
+#[test]
 fn what_cannot_be_added_is_refused_and_leaves_nothing() {
     let place = Place::new();
     let net = place.write("net.safetensors", &small_net());

@@ -371,7 +371,8 @@ fn clear(staging: &Path, manifest: &Manifest) -> io::Result<()> {
         let is_listed = manifest.files.iter().any(|file| name == *file.file);
         let is_kept = is_listed || name == manifest::FILE || download::is_rejected(name.as_ref());
         if !is_kept {
-            fs::remove_file(entry.path())?;
+            let is_folder = entry.file_type()?.is_dir();
+            if is_folder { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
         }
     }
     Ok(())

@@ -22,6 +22,10 @@ use crate::tasks::home::Home;
 /// Where nets are put together.
 const PARTIAL: &str = ".partial";
 const LOCKS: &str = ".locks";
+/// What a net's name is followed by in [`PARTIAL`] while it is added, and while it is deleted. No net can have a `+` in its
+/// name.
+const ADDING: &str = "+add";
+const GOING: &str = "+gone";
 
 /// The folder of installed nets.
 #[derive(Clone, Debug)]
@@ -181,7 +185,7 @@ impl Store {
             return Err(StoreError::Taken(name));
         }
         let copies = Copies::of(files, &read, &options)?;
-        let staging = self.fresh_staging(&format!("{name}+add"))?;
+        let staging = self.fresh_staging(&format!("{name}{ADDING}"))?;
         let made = copies.make(&staging).and_then(|entries| {
             let open = files.iter().filter_map(|file| copies.name_of(file)).collect();
             let mut manifest = Manifest::new(&name, open, entries, Options::of(&options, |file| copies.name_of(file)));
@@ -213,14 +217,17 @@ impl Store {
         let name = names::checked(name)?;
         let name = Published::find(&name).map_or(name, |net| net.name.to_string());
         let (folder, staging) = (self.folder_of(&name), self.staging(&name));
-        if !folder.exists() && !staging.exists() {
+        let [adding, going] = self.left_of(&name);
+        let all = [&folder, &staging, &adding, &going];
+        if !all.iter().any(|folder| folder.exists()) {
             return Err(StoreError::NotInstalled(name));
         }
+        let bytes = all.iter().map(|folder| bytes_in(folder)).sum();
+        // Removes the last two.
         let _lock = self.lock(&name)?;
-        let bytes = bytes_in(&folder) + bytes_in(&staging);
         if folder.exists() {
             // At once for everybody else, even if deleting takes a while.
-            let gone = self.fresh_staging(&format!("{name}+gone"))?;
+            let gone = self.fresh_staging(&format!("{name}{GOING}"))?;
             let inside = gone.join(&name);
             fs::rename(&folder, &inside).map_err(StoreError::disk("remove", &folder))?;
             fs::remove_dir_all(&gone).map_err(StoreError::disk("remove", &gone))?;
@@ -242,7 +249,8 @@ impl Store {
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = opened.map_err(StoreError::disk("write", &path))?;
         match file.try_lock() {
-            Ok(()) => {}
+            // Nobody works on these now.
+            Ok(()) => self.left_of(name).iter().for_each(|left| _ = fs::remove_dir_all(left)),
             Err(TryLockError::WouldBlock) => return Err(StoreError::Busy(name.into())),
             // Some file systems know no locks; the renames keep a net whole there too.
             Err(TryLockError::Error(_)) => {}
@@ -288,7 +296,12 @@ impl Store {
         Ok(staging)
     }
 
-    /// The predecessor of a net while it is replaced. No net can have a `+` in its name.
+    /// What is there of a net that is being added or deleted, or was when the program was killed.
+    fn left_of(&self, name: &str) -> [PathBuf; 2] {
+        [ADDING, GOING].map(|ending| self.staging(&format!("{name}{ending}")))
+    }
+
+    /// The predecessor of a net while it is replaced.
     fn old_of(&self, name: &str) -> PathBuf {
         self.staging(&format!("{name}+old"))
     }

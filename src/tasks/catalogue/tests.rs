@@ -187,7 +187,13 @@ fn a_file_that_was_put_there_by_hand_is_taken() {
     let (place, server) = (Place::new(), serve(|_, _| Answer::Status(404)));
     place.fetch(&fetching(&server)).expect_err("not there");
     fs::write(place.store.staging("small-scenes").join("small.net"), small_net()).expect("writable");
-    place.fetch(&fetching(&server)).expect("all is there");
+    // As an archive that somebody unpacked there leaves it.
+    fs::create_dir(place.store.staging("small-scenes").join("small")).expect("writable");
+    let fetched = place.fetch(&fetching(&server)).expect("all is there");
+    assert_eq!(names_in(&fetched.net.folder), ["labels.txt", "net.toml", "scenes.txt", "small.net"]);
+    // What nobody fetched has no address.
+    let from = |file: &str| fetched.net.manifest.files.iter().find(|entry| entry.file == file)?.from.clone();
+    assert_eq!((from("small.net"), from("scenes.txt")), (None, Some(server.url("scenes.txt"))));
 }
 
 #[test]
@@ -412,6 +418,24 @@ fn a_replacement_that_was_killed_half_way_is_undone() {
     assert_eq!(place.store.find("mine").expect("sound"), None);
     drop(place.store.lock("mine").expect("nobody has it"));
     place.store.find("mine").expect("sound").expect("it is back").open(&LoadOptions::default()).expect("a net");
+}
+
+#[test]
+fn what_was_killed_while_it_was_added_or_removed_leaves_nothing() {
+    let place = Place::new();
+    let leave = || {
+        for name in ["mine+add", "mine+gone/mine"] {
+            fs::create_dir_all(place.store.staging(name)).expect("writable");
+            fs::write(place.store.staging(name).join("net.bin"), "some").expect("writable");
+        }
+    };
+    let left = || names_in(&place.home.nets_folder().join(".partial"));
+    leave();
+    assert_eq!(place.store.remove("mine").expect("something is left"), 8);
+    assert!(left().is_empty() && matches!(place.store.remove("mine"), Err(StoreError::NotInstalled(_))));
+    leave();
+    drop(place.store.lock("mine").expect("nobody has it"));
+    assert!(left().is_empty());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::base::atomic;
 use crate::formats::{self, FormatError, LoadOptions};
 use crate::tasks::home::Home;
 
-/// The environment variable that names a URL or a folder where files of the catalogue are looked for before their makers'
+/// The environment variable that names a URL (http, https or file) or a folder where files of the catalogue are looked for before their makers'
 /// own addresses, as `MIRROR/FILE`: for machines without internet, and for tests.
 pub const MIRROR_VARIABLE: &str = "ONEIRIC_MIRROR";
 
@@ -85,6 +85,8 @@ pub enum FetchError {
     Unknown { name: String, known: Vec<&'static str> },
     #[error("`{0}` is part of the program: there is nothing to fetch")]
     BuiltIn(&'static str),
+    #[error("{MIRROR_VARIABLE} is `{0}`: give a folder, or an address that begins with http://, https:// or file:///")]
+    Mirror(String),
     #[error("stopped; what has arrived of `{0}` is kept, and `oneiric nets get {0}` goes on from there")]
     Cancelled(&'static str),
     #[error("{source}; try again later, or put {file} into {} by hand and run `oneiric nets get {net}` again", .folder.display())]
@@ -105,7 +107,7 @@ impl FetchError {
     /// Whether the machine or the network is at fault, and not what the user asked for.
     pub fn is_of_machine(&self) -> bool {
         match self {
-            Self::Unknown { .. } | Self::BuiltIn(_) => false,
+            Self::Unknown { .. } | Self::BuiltIn(_) | Self::Mirror(_) => false,
             Self::Store(error) => error.is_of_machine(),
             _ => true,
         }
@@ -188,9 +190,9 @@ impl Fetch {
             bytes,
             total,
         };
-        let mirrored = self.mirror.iter().map(|mirror| in_mirror(mirror, remote.file));
+        let mirrored = self.mirror.as_ref().map(|mirror| in_mirror(mirror, remote.file)).transpose()?;
         let urls = remote.urls.iter().filter(|_| self.makers).map(|url| url.to_string());
-        let addresses = mirrored.chain(urls).collect();
+        let addresses = mirrored.into_iter().chain(urls).collect();
         let wanted = Wanted { file: remote.file.into(), addresses, size: remote.size, sum: remote.sum };
         let watch = &mut |step| match step {
             Step::Fetching { bytes, total } => on_progress(progress(Stage::Fetching, bytes, total)),
@@ -263,12 +265,20 @@ fn reject(staging: &Path, files: impl IntoIterator<Item = &'static str>) -> Stri
     told.collect()
 }
 
-/// Where a mirror has a file.
-fn in_mirror(mirror: &str, file: &str) -> String {
-    if mirror.contains("://") {
-        format!("{}/{file}", mirror.trim_end_matches('/'))
-    } else {
-        Path::new(mirror).join(file).to_string_lossy().into_owned()
+/// Where a mirror has a file: a URL, or a path.
+fn in_mirror(mirror: &str, file: &str) -> Result<String, FetchError> {
+    let in_folder = |folder: &str| Ok(Path::new(folder).join(file).to_string_lossy().into_owned());
+    let refused = || Err(FetchError::Mirror(mirror.chars().take(200).collect()));
+    let Some((scheme, rest)) = mirror.split_once("://") else { return in_folder(mirror) };
+    match scheme.to_ascii_lowercase().as_str() {
+        scheme @ ("http" | "https") => Ok(format!("{scheme}://{}/{file}", rest.trim_end_matches('/'))),
+        "file" => {
+            let path = rest.strip_prefix("localhost").unwrap_or(rest);
+            // Windows writes file:///C:/nets.
+            let drive = path.strip_prefix('/').filter(|path| path.as_bytes().get(1) == Some(&b':'));
+            if path.starts_with('/') { in_folder(drive.unwrap_or(path)) } else { refused() }
+        }
+        _ => refused(),
     }
 }
 
@@ -413,7 +423,20 @@ mod tests {
 
     #[test]
     fn mirrors_are_urls_or_folders() {
-        assert_eq!(in_mirror("http://a:1/nets/", "x.pb"), "http://a:1/nets/x.pb");
-        assert_eq!(Path::new(&in_mirror("nets", "x.pb")), Path::new("nets").join("x.pb"));
+        let at = |mirror: &str| in_mirror(mirror, "x.pb").map(PathBuf::from).map_err(|error| error.to_string());
+        for (mirror, place) in [
+            ("http://a:1/nets/", "http://a:1/nets/x.pb"),
+            ("HTTPS://a", "https://a/x.pb"),
+            ("nets", "nets/x.pb"),
+            ("file:///media/stick", "/media/stick/x.pb"),
+            ("file://localhost/media/stick/", "/media/stick/x.pb"),
+            ("file:///C:/nets", "C:/nets/x.pb"),
+        ] {
+            assert_eq!(at(mirror), Ok(PathBuf::from(place)), "{mirror}");
+        }
+        for mirror in ["ftp://a/nets", "file://server/nets", "file://", "://a", "s3://nets"] {
+            let error = at(mirror).expect_err(mirror);
+            assert!(error.contains(MIRROR_VARIABLE) && error.contains(&format!("`{mirror}`")), "{error}");
+        }
     }
 }

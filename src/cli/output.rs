@@ -75,11 +75,18 @@ impl Report {
     pub fn finish(self) -> Result<(), Failure> {
         match self.target {
             Target::Stdout => Ok(()),
-            Target::File { path, text } => atomic::write(&path, &text)
-                .with_context(|| format!("cannot write {}", path.display()))
-                .map_err(Failure::Input),
+            Target::File { path, text } => atomic::write(&path, &text).map_err(|error| unwritten(&path, error)),
         }
     }
+}
+
+/// Why a file is not written: its path is at fault where there can be no file, or else the machine.
+pub fn unwritten(path: &Path, error: io::Error) -> Failure {
+    use io::ErrorKind::{AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound};
+    let kinds = [AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound];
+    let is_of_path = path.is_dir() || kinds.contains(&error.kind());
+    let error = anyhow::Error::new(error).context(format!("cannot write {}", path.display()));
+    if is_of_path { Failure::Input(error) } else { Failure::Running(error) }
 }
 
 fn stdout_failure(error: io::Error) -> Failure {
@@ -169,6 +176,19 @@ mod tests {
         }
         assert!(spare(&[&net], &options, &folder.path().join("other"), "OUT").is_ok());
         assert!(spare(&[&net], &LoadOptions::default(), &labels, "OUT").is_ok());
+    }
+
+    #[test]
+    fn a_path_that_can_be_no_file_is_the_user_s_mistake_and_a_full_disk_is_not() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        std::fs::write(folder.path().join("plain"), "x").expect("can write");
+        for path in [folder.path().to_path_buf(), folder.path().join("plain").join("x")] {
+            let error = atomic::write(&path, b"x").expect_err("no file can be there");
+            assert!(matches!(unwritten(&path, error), Failure::Input(_)), "{}", path.display());
+        }
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied] {
+            assert!(matches!(unwritten(&folder.path().join("x"), kind.into()), Failure::Running(_)), "{kind}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::args::ConvertArgs;
 use crate::cli::failure::{Exit, Failure, complain};
-use crate::cli::output::{Report, spare};
+use crate::cli::output::{Report, spare, unwritten};
 use crate::formats::{self, FormatError, Precision, SaveFormat};
 use crate::tasks::catalogue::{self, Opened};
 
@@ -36,7 +36,7 @@ pub fn run(args: &ConvertArgs) -> Result<Exit, Failure> {
     let read: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     spare(&read, &options, &args.out, "OUT")?;
     formats::save(&graph, &args.out, format, precision).map_err(|error| match error {
-        FormatError::Write { .. } => Failure::running(error),
+        FormatError::Write { path, source } => unwritten(&path, source),
         error => Failure::input(error),
     })?;
     let bytes = std::fs::metadata(&args.out).map(|metadata| metadata.len()).unwrap_or_default();

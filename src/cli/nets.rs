@@ -32,14 +32,14 @@ impl From<FetchError> for Failure {
 }
 
 pub fn run(action: &NetsAction) -> Result<Exit, Failure> {
-    let home = Home::find().map_err(Failure::input)?;
+    let home = || Home::find().map_err(Failure::input);
     match action {
-        NetsAction::List(args) => list(args, &home),
-        NetsAction::Get(args) => get(args, &home),
-        NetsAction::Add(args) => add(args, &home),
-        NetsAction::Remove(args) => remove(args, &home),
-        NetsAction::Path(args) => path(args, &home),
-        NetsAction::Info(args) => show(args, &home),
+        NetsAction::List(args) => list(args, &home()?),
+        NetsAction::Get(args) => get(args, &home()?),
+        NetsAction::Add(args) => add(args, &home()?),
+        NetsAction::Remove(args) => remove(args, &home()?),
+        NetsAction::Path(args) => path(args, &home()?),
+        NetsAction::Info(args) => show(args),
         NetsAction::Convert(args) => convert::run(args),
     }
 }
@@ -202,12 +202,15 @@ fn path(args: &PathArgs, home: &Home) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn show(args: &InfoArgs, home: &Home) -> Result<Exit, Failure> {
+fn show(args: &InfoArgs) -> Result<Exit, Failure> {
     let mut report = Report::to_stdout(args.speech.json);
     let name = args.net.as_str();
     let published = Published::find(name);
     let is_path = PathBuf::from(name).components().count() > 1;
-    let installed = if is_path { None } else { Store::of(home).find(published.map_or(name, |net| net.name))? };
+    // A user without a home has no nets there.
+    let store = Home::find().ok().filter(|_| !is_path).map(|home| Store::of(&home));
+    let found = store.map(|store| store.find(published.map_or(name, |net| net.name))).transpose()?;
+    let installed = found.flatten();
     match (catalogue::built_in(name), installed, published) {
         (Some(entry), _, _) => info::built_in(entry, &mut report)?,
         (None, Some(net), published) => info::installed(&net, published, &mut report)?,

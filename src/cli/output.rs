@@ -4,11 +4,13 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 use super::failure::Failure;
 use crate::base::atomic;
+use crate::formats::LoadOptions;
+use crate::tasks::destination::is_same_file;
 
 /// Takes a command's results.
 pub struct Report {
@@ -73,11 +75,18 @@ impl Report {
     pub fn finish(self) -> Result<(), Failure> {
         match self.target {
             Target::Stdout => Ok(()),
-            Target::File { path, text } => atomic::write(&path, &text)
-                .with_context(|| format!("cannot write {}", path.display()))
-                .map_err(Failure::Input),
+            Target::File { path, text } => atomic::write(&path, &text).map_err(|error| unwritten(&path, error)),
         }
     }
+}
+
+/// Why a file is not written: its path is at fault where there can be no file, or else the machine.
+pub fn unwritten(path: &Path, error: io::Error) -> Failure {
+    use io::ErrorKind::{AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound};
+    let kinds = [AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound];
+    let is_of_path = path.is_dir() || kinds.contains(&error.kind());
+    let error = anyhow::Error::new(error).context(format!("cannot write {}", path.display()));
+    if is_of_path { Failure::Input(error) } else { Failure::Running(error) }
 }
 
 fn stdout_failure(error: io::Error) -> Failure {
@@ -85,6 +94,18 @@ fn stdout_failure(error: io::Error) -> Failure {
         return Failure::NobodyReads;
     }
     Failure::running(anyhow::Error::new(error).context("cannot write to the standard output"))
+}
+
+/// Refuses to write over what is read: these files, and those that the options of the net name. `argument` names the file
+/// that is written.
+pub fn spare(read: &[&Path], options: &LoadOptions, written: &Path, argument: &str) -> Result<(), Failure> {
+    let architecture = options.architecture.as_deref().map(Path::new);
+    let named = [options.labels.as_deref(), options.weights.as_deref(), architecture].into_iter().flatten();
+    if read.iter().copied().chain(named).any(|read| is_same_file(read, written)) {
+        let problem = "is what is read: choose another name for";
+        return Err(Failure::Input(anyhow!("{} {problem} {argument}", written.display())));
+    }
+    Ok(())
 }
 
 /// Writes bytes to stdout, for what has no lines.
@@ -130,6 +151,43 @@ mod tests {
         let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (4_652_008, "4,652,008")];
         for (number, text) in cases {
             assert_eq!(with_commas(number), text);
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_not_written_over() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let [net, labels, net_file, weights] = ["net", "labels", "net-file", "weights"].map(|name| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "x").expect("can write");
+            path
+        });
+        let options = LoadOptions {
+            labels: Some(labels.clone()),
+            architecture: Some(net_file.to_string_lossy().into_owned()),
+            weights: Some(weights.clone()),
+            ..LoadOptions::default()
+        };
+        for read in [&net, &labels, &net_file, &weights] {
+            let written = folder.path().join(".").join(read.file_name().expect("it has a name"));
+            let refused = spare(&[&net], &options, &written, "OUT");
+            let Err(Failure::Input(error)) = refused else { panic!("{refused:?}") };
+            assert!(error.to_string().ends_with("choose another name for OUT"), "{error}");
+        }
+        assert!(spare(&[&net], &options, &folder.path().join("other"), "OUT").is_ok());
+        assert!(spare(&[&net], &LoadOptions::default(), &labels, "OUT").is_ok());
+    }
+
+    #[test]
+    fn a_path_that_can_be_no_file_is_the_user_s_mistake_and_a_full_disk_is_not() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        std::fs::write(folder.path().join("plain"), "x").expect("can write");
+        for path in [folder.path().to_path_buf(), folder.path().join("plain").join("x")] {
+            let error = atomic::write(&path, b"x").expect_err("no file can be there");
+            assert!(matches!(unwritten(&path, error), Failure::Input(_)), "{}", path.display());
+        }
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied] {
+            assert!(matches!(unwritten(&folder.path().join("x"), kind.into()), Failure::Running(_)), "{kind}");
         }
     }
 

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use serde::Serialize;
 
 use super::{InspectArgs, is_stdout, size_px};
 use crate::base::atomic;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{Report, to_stdout};
+use crate::cli::output::{Report, to_stdout, unwritten};
 use crate::nn::graph::Graph;
 use crate::tasks::inspect::{dot, inspect, svg};
 
@@ -29,8 +28,7 @@ pub fn run(args: &InspectArgs, graph: &Graph) -> Result<Exit, Failure> {
         if is_stdout(path) {
             return to_stdout(text.as_bytes());
         }
-        let written = atomic::write(path, text.as_bytes());
-        written.with_context(|| format!("cannot write {}", path.display())).map_err(Failure::Input)?;
+        atomic::write(path, text.as_bytes()).map_err(|error| unwritten(path, error))?;
         let file = path.to_string_lossy().into_owned();
         if tells {
             report.line(format_args!("{file} ({} with {layers} layers)", graph.name()))?;

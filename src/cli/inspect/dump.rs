@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde::Serialize;
 
 use super::{InspectArgs, input_of, is_stdout, load, memory};
 use crate::base::atomic;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{Report, to_stdout};
+use crate::cli::output::{Report, to_stdout, unwritten};
 use crate::nn::graph::Graph;
 use crate::tasks::inspect::describe::dimensions;
 use crate::tasks::inspect::{Dump, Dumper, FileNames, Objective, file_names, npy};
@@ -95,9 +95,7 @@ fn write_layer(dump: &Dump, values: &Path, gradient: &Path, report: &mut Report)
 }
 
 fn write_file(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), Failure> {
-    atomic::write_with(path, |file| npy::write(file, shape, values))
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(Failure::Input)
+    atomic::write_with(path, |file| npy::write(file, shape, values)).map_err(|error| unwritten(path, error))
 }
 
 #[cfg(test)]

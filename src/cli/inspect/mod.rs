@@ -8,11 +8,11 @@ use anyhow::anyhow;
 use super::args::{Bytes, InspectArgs};
 use super::failure::{Exit, Failure, complain};
 use super::net;
-use super::output::Report;
+use super::output::{Report, spare};
+use crate::formats::LoadOptions;
 use crate::imageio::{self, Picture};
 use crate::nn::graph::Graph;
 use crate::tasks::catalogue;
-use crate::tasks::destination::is_same_file;
 use crate::tasks::inspect::{NetInput, available_bytes};
 
 mod check;
@@ -27,8 +27,9 @@ use mode::Mode;
 pub fn run(args: &InspectArgs) -> Result<Exit, Failure> {
     let mode = Mode::of(args).map_err(|problem| Failure::Input(anyhow!(problem)))?;
     let net = args.net_file.as_deref().or(args.common.net.as_deref()).unwrap_or(catalogue::DEFAULT);
-    spare_what_is_read(args, net)?;
-    let graph = net::open(net, &args.common.net_args.options(args.size), args.common.quiet)?;
+    let options = args.common.net_args.options(args.size);
+    spare_what_is_read(args, net, &options)?;
+    let graph = net::open(net, &options, args.common.quiet)?;
     match mode {
         Mode::Layers => layers::run(args, &graph),
         Mode::Draw => draw::run(args, &graph),
@@ -38,18 +39,13 @@ pub fn run(args: &InspectArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// Refuses to write over the net or the photo.
-fn spare_what_is_read(args: &InspectArgs, net: &str) -> Result<(), Failure> {
+/// Refuses to write over the nets, the photo, or what the options name.
+fn spare_what_is_read(args: &InspectArgs, net: &str, options: &LoadOptions) -> Result<(), Failure> {
     let nets = [Some(net), args.check.as_deref()].into_iter().flatten().map(Path::new);
     let read: Vec<&Path> = nets.chain(args.photo.as_deref()).chain(args.profile.as_deref()).collect();
     let written = [("--out", &args.out), ("--dot", &args.dot), ("--svg", &args.svg)];
-    for (option, path) in written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))) {
-        if read.iter().any(|read| is_same_file(read, path)) {
-            let problem = "is what is read: choose another name for";
-            return Err(Failure::Input(anyhow!("{} {problem} {option}", path.display())));
-        }
-    }
-    Ok(())
+    let mut written = written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+    written.try_for_each(|(option, path)| spare(&read, options, path, option))
 }
 
 /// The report of a command: on stdout, or in the file that `--out` names.

@@ -1,13 +1,15 @@
 //! `oneiric nets convert`: a net in another format.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::cli::args::ConvertArgs;
-use crate::cli::failure::{Exit, Failure};
-use crate::cli::net;
-use crate::cli::output::Report;
+use crate::cli::failure::{Exit, Failure, complain};
+use crate::cli::output::{Report, spare, unwritten};
 use crate::formats::{self, FormatError, Precision, SaveFormat};
+use crate::tasks::catalogue::{self, Opened};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -26,9 +28,15 @@ pub fn run(args: &ConvertArgs) -> Result<Exit, Failure> {
     if args.half && format != SaveFormat::Native {
         return Err(Failure::Input(anyhow!("--half goes with native files only: {format} files hold 32-bit floats")));
     }
-    let graph = net::open(&args.net, &args.net_args.options(args.size), args.speech.quiet)?;
+    let options = args.net_args.options(args.size);
+    let Opened { graph, notes, files } = catalogue::open_with(&args.net, &options).map_err(Failure::input)?;
+    if !args.speech.quiet {
+        notes.iter().for_each(|note| complain(note));
+    }
+    let read: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    spare(&read, &options, &args.out, "OUT")?;
     formats::save(&graph, &args.out, format, precision).map_err(|error| match error {
-        FormatError::Write { .. } => Failure::running(error),
+        FormatError::Write { path, source } => unwritten(&path, source),
         error => Failure::input(error),
     })?;
     let bytes = std::fs::metadata(&args.out).map(|metadata| metadata.len()).unwrap_or_default();

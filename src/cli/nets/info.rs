@@ -127,7 +127,7 @@ pub fn published(net: &Published, report: &mut Report) -> Result<(), Failure> {
 
 /// A net that is no net of the catalogue: a file.
 pub fn file(path: &str, quiet: bool, report: &mut Report) -> Result<(), Failure> {
-    let Opened { graph, notes } = catalogue::open_with(path, &LoadOptions::default()).map_err(Failure::input)?;
+    let Opened { graph, notes, .. } = catalogue::open_with(path, &LoadOptions::default()).map_err(Failure::input)?;
     if !quiet {
         notes.iter().for_each(|note| complain(note));
     }

@@ -15,7 +15,7 @@ use crate::base::atomic;
 use crate::formats::{self, FormatError, LoadOptions};
 use crate::tasks::home::Home;
 
-/// The environment variable that names a URL or a folder where files of the catalogue are looked for before their makers'
+/// The environment variable that names a URL (http, https or file) or a folder where files of the catalogue are looked for before their makers'
 /// own addresses, as `MIRROR/FILE`: for machines without internet, and for tests.
 pub const MIRROR_VARIABLE: &str = "ONEIRIC_MIRROR";
 
@@ -26,7 +26,8 @@ const LABEL_FILE: &str = "labels.txt";
 /// How to fetch.
 #[derive(Clone, Debug)]
 pub struct Fetch {
-    /// Fetches a net that is installed again, and puts the new one in its place.
+    /// Fetches a net that is installed again, and puts the new one in its place. A damaged one is fetched again in any
+    /// case.
     pub again: bool,
     /// A URL or a folder that is asked first.
     pub mirror: Option<String>,
@@ -84,16 +85,20 @@ pub enum FetchError {
     Unknown { name: String, known: Vec<&'static str> },
     #[error("`{0}` is part of the program: there is nothing to fetch")]
     BuiltIn(&'static str),
+    #[error("{MIRROR_VARIABLE} is `{0}`: give a folder, or an address that begins with http://, https:// or file:///")]
+    Mirror(String),
     #[error("stopped; what has arrived of `{0}` is kept, and `oneiric nets get {0}` goes on from there")]
     Cancelled(&'static str),
     #[error("{source}; try again later, or put {file} into {} by hand and run `oneiric nets get {net}` again", .folder.display())]
     Unavailable { net: &'static str, file: &'static str, folder: PathBuf, source: DownloadError },
     #[error(transparent)]
     Disk(DownloadError),
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    #[error("`{net}` has arrived in {}, but cannot be opened: {source}", .folder.display())]
-    Unusable { net: &'static str, folder: PathBuf, source: Box<FormatError> },
+    /// `fate` says what became of the archive, as the end of the sentence.
+    #[error("{source}{fate}")]
+    Archive { source: ArchiveError, fate: String },
+    /// `fate` says what became of its files, as the end of the sentence.
+    #[error("`{net}` has arrived in {}, but cannot be opened: {source}{fate}", .folder.display())]
+    Unusable { net: &'static str, folder: PathBuf, source: Box<FormatError>, fate: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -102,7 +107,7 @@ impl FetchError {
     /// Whether the machine or the network is at fault, and not what the user asked for.
     pub fn is_of_machine(&self) -> bool {
         match self {
-            Self::Unknown { .. } | Self::BuiltIn(_) => false,
+            Self::Unknown { .. } | Self::BuiltIn(_) | Self::Mirror(_) => false,
             Self::Store(error) => error.is_of_machine(),
             _ => true,
         }
@@ -147,26 +152,28 @@ impl Fetch {
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Fetched, FetchError> {
         let _lock = store.lock(net.name)?;
-        // A damaged one is no reason not to fetch it again.
         if !self.again
-            && let Some(installed) = store.find(net.name)?
+            && let Some(installed) = whole(store, net)?
         {
             return Ok(Fetched { net: installed, was_there: true, notes: Vec::new() });
         }
         let staging = store.staging(net.name);
         let disk = |source| FetchError::Disk(DownloadError::Disk { path: staging.clone(), source });
         fs::create_dir_all(&staging).map_err(disk)?;
-        let mut files = Vec::new();
+        let (mut files, mut notes) = (Vec::new(), Vec::new());
         for (i, remote) in net.files.iter().enumerate() {
-            files.extend(self.fetch_file(net, remote, i, &staging, on_progress)?);
+            let (kept, note) = self.fetch_file(net, remote, i, &staging, on_progress)?;
+            files.extend(kept);
+            notes.extend(note);
         }
-        let (manifest, notes) = assemble(net, files, &staging, on_progress)?;
+        let (manifest, more_notes) = assemble(net, files, &staging, on_progress)?;
+        notes.extend(more_notes);
         let installed = store.commit(Installed { folder: staging, manifest })?;
         Ok(Fetched { net: installed, was_there: false, notes })
     }
 
     /// Fetches one file, unpacks it if it is an archive, and gives the names of what is to be kept with the address that
-    /// it came from.
+    /// it came from, and what is to be told.
     fn fetch_file(
         &self,
         net: &'static Published,
@@ -174,7 +181,7 @@ impl Fetch {
         i: usize,
         staging: &Path,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Vec<(&'static str, String)>, FetchError> {
+    ) -> Result<(Vec<FromWhere>, Option<String>), FetchError> {
         let progress = |stage, bytes, total| Progress {
             stage,
             file: remote.file,
@@ -183,9 +190,9 @@ impl Fetch {
             bytes,
             total,
         };
-        let mirrored = self.mirror.iter().map(|mirror| in_mirror(mirror, remote.file));
+        let mirrored = self.mirror.as_ref().map(|mirror| in_mirror(mirror, remote.file)).transpose()?;
         let urls = remote.urls.iter().filter(|_| self.makers).map(|url| url.to_string());
-        let addresses = mirrored.chain(urls).collect();
+        let addresses = mirrored.into_iter().chain(urls).collect();
         let wanted = Wanted { file: remote.file.into(), addresses, size: remote.size, sum: remote.sum };
         let watch = &mut |step| match step {
             Step::Fetching { bytes, total } => on_progress(progress(Stage::Fetching, bytes, total)),
@@ -199,48 +206,86 @@ impl Fetch {
             }
             error => FetchError::Disk(error),
         })?;
-        let Arrived { path, address, sums } = arrived;
+        let Arrived { path, address, sums, note } = arrived;
         if remote.members.is_empty() {
-            return Ok(vec![(remote.file, address)]);
+            return Ok((vec![(remote.file, address)], note));
         }
         if on_progress(progress(Stage::Unpacking, sums.bytes, Some(sums.bytes))).is_break() {
             return Err(FetchError::Cancelled(net.name));
         }
-        let taken = archive::unpack(&path, remote.members, staging)?;
-        for member in remote.members.iter().filter(|member| taken.contains(&member.file)) {
-            check_member(&path, &staging.join(member.file), member.sum)?;
-        }
-        Ok(taken.into_iter().map(|file| (file, address.clone())).collect())
+        let taken = unpacked(&path, remote, staging).map_err(|source| {
+            // Otherwise the next call would find the same file there and go no further.
+            let is_wrong = !matches!(source, ArchiveError::Write { .. });
+            let fate = if is_wrong { reject(staging, [remote.file]) } else { String::new() };
+            FetchError::Archive { source, fate }
+        })?;
+        Ok((taken.into_iter().map(|file| (file, address.clone())).collect(), note))
     }
 }
 
-fn check_member(archive: &Path, path: &Path, sum: Option<super::published::Sum>) -> Result<(), FetchError> {
-    let Some(expected) = sum else { return Ok(()) };
-    let sums = Sums::of(path, &mut |_| ControlFlow::Continue(()))
-        .map_err(|source| FetchError::Disk(DownloadError::Disk { path: path.into(), source }))?;
-    match sums.differs_from(expected) {
-        None => Ok(()),
-        Some(how) => {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let reason = format!("of {name} in it, the {how}");
-            Err(ArchiveError::Damaged { archive: archive.into(), reason }.into())
-        }
+/// The installed net; a damaged one is as good as none.
+fn whole(store: &Store, net: &Published) -> Result<Option<Installed>, StoreError> {
+    let found = store.find(net.name).and_then(|found| match found {
+        Some(installed) => installed.check().map(|()| Some(installed)),
+        None => Ok(None),
+    });
+    match found {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        found => found,
     }
 }
 
-/// Where a mirror has a file.
-fn in_mirror(mirror: &str, file: &str) -> String {
-    if mirror.contains("://") {
-        format!("{}/{file}", mirror.trim_end_matches('/'))
-    } else {
-        Path::new(mirror).join(file).to_string_lossy().into_owned()
+/// A file of a net, and the address that it came from unless it was put there by hand.
+type FromWhere = (&'static str, Option<String>);
+
+/// Takes out of an archive what is wanted of it, and gives the names.
+fn unpacked(archive: &Path, remote: &Remote, staging: &Path) -> Result<Vec<&'static str>, ArchiveError> {
+    let taken = archive::unpack(archive, remote.members, staging)?;
+    for member in remote.members.iter().filter(|member| taken.contains(&member.file)) {
+        let Some(expected) = member.sum else { continue };
+        let path = staging.join(member.file);
+        let sums = Sums::of(&path, &mut |_| ControlFlow::Continue(()))
+            .map_err(|source| ArchiveError::Write { path, source })?;
+        if let Some(how) = sums.differs_from(expected) {
+            let reason = format!("of {} in it, the {how}", member.file);
+            return Err(ArchiveError::Damaged { archive: archive.into(), reason });
+        }
+    }
+    Ok(taken)
+}
+
+/// Takes files that are of no use out of the way of the next call; gives what became of them, as the end of a sentence.
+fn reject(staging: &Path, files: impl IntoIterator<Item = &'static str>) -> String {
+    let told = files.into_iter().filter_map(|file| match download::reject(&staging.join(file)) {
+        Ok(None) => Some(format!("; {file} was removed")),
+        Ok(Some(aside)) => Some(format!("; {file} is kept as {}", aside.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("; remove {file}, which cannot be removed: {error}")),
+    });
+    told.collect()
+}
+
+/// Where a mirror has a file: a URL, or a path.
+fn in_mirror(mirror: &str, file: &str) -> Result<String, FetchError> {
+    let in_folder = |folder: &str| Ok(Path::new(folder).join(file).to_string_lossy().into_owned());
+    let refused = || Err(FetchError::Mirror(mirror.chars().take(200).collect()));
+    let Some((scheme, rest)) = mirror.split_once("://") else { return in_folder(mirror) };
+    match scheme.to_ascii_lowercase().as_str() {
+        scheme @ ("http" | "https") => Ok(format!("{scheme}://{}/{file}", rest.trim_end_matches('/'))),
+        "file" => {
+            let path = rest.strip_prefix("localhost").unwrap_or(rest);
+            // Windows writes file:///C:/nets.
+            let drive = path.strip_prefix('/').filter(|path| path.as_bytes().get(1) == Some(&b':'));
+            if path.starts_with('/') { in_folder(drive.unwrap_or(path)) } else { refused() }
+        }
+        _ => refused(),
     }
 }
 
 /// Opens what has arrived, to see that it is a net, and writes down what it is. Leaves nothing else in the folder.
 fn assemble(
     net: &'static Published,
-    files: Vec<(&'static str, String)>,
+    files: Vec<FromWhere>,
     staging: &Path,
     on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(Manifest, Vec<String>), FetchError> {
@@ -250,13 +295,18 @@ fn assemble(
     if on_progress(opening).is_break() {
         return Err(FetchError::Cancelled(net.name));
     }
-    let unusable = |source| FetchError::Unusable { net: net.name, folder: staging.into(), source: Box::new(source) };
+    // Files with a sum are right; what is wrong is another one, or this program.
+    let doubtful = || net.files.iter().filter(|remote| remote.sum.is_none()).map(|remote| remote.file);
+    let unusable = |source| {
+        let (source, fate) = (Box::new(source), reject(staging, doubtful()));
+        FetchError::Unusable { net: net.name, folder: staging.into(), source, fate }
+    };
     let paths = [staging.join(net.weights)];
     let loaded = formats::load_files(&paths, &net.options()).map_err(unusable)?;
     let classes = store::classes(&loaded.graph);
     drop(loaded.graph);
 
-    let mut kept = files.iter().map(|(file, from)| (*file, Some(from.clone()))).collect::<Vec<_>>();
+    let mut kept = files;
     let labels = labels_of(net, staging, classes)?;
     if labels.is_some() {
         kept.push((LABEL_FILE, None));
@@ -323,14 +373,16 @@ fn place(line: &str) -> String {
     rest.join(", ").replace('_', " ")
 }
 
-/// Removes what a download leaves that is no part of the net: archives, notes, parts.
+/// Removes what a download leaves that is no part of the net: archives, notes, parts; not what the user was told is kept.
 fn clear(staging: &Path, manifest: &Manifest) -> io::Result<()> {
     for entry in fs::read_dir(staging)? {
         let entry = entry?;
         let name = entry.file_name();
-        let is_kept = name == manifest::FILE || manifest.files.iter().any(|file| name == *file.file);
+        let is_listed = manifest.files.iter().any(|file| name == *file.file);
+        let is_kept = is_listed || name == manifest::FILE || download::is_rejected(name.as_ref());
         if !is_kept {
-            fs::remove_file(entry.path())?;
+            let is_folder = entry.file_type()?.is_dir();
+            if is_folder { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
         }
     }
     Ok(())
@@ -371,7 +423,20 @@ mod tests {
 
     #[test]
     fn mirrors_are_urls_or_folders() {
-        assert_eq!(in_mirror("http://a:1/nets/", "x.pb"), "http://a:1/nets/x.pb");
-        assert_eq!(Path::new(&in_mirror("nets", "x.pb")), Path::new("nets").join("x.pb"));
+        let at = |mirror: &str| in_mirror(mirror, "x.pb").map(PathBuf::from).map_err(|error| error.to_string());
+        for (mirror, place) in [
+            ("http://a:1/nets/", "http://a:1/nets/x.pb"),
+            ("HTTPS://a", "https://a/x.pb"),
+            ("nets", "nets/x.pb"),
+            ("file:///media/stick", "/media/stick/x.pb"),
+            ("file://localhost/media/stick/", "/media/stick/x.pb"),
+            ("file:///C:/nets", "C:/nets/x.pb"),
+        ] {
+            assert_eq!(at(mirror), Ok(PathBuf::from(place)), "{mirror}");
+        }
+        for mirror in ["ftp://a/nets", "file://server/nets", "file://", "://a", "s3://nets"] {
+            let error = at(mirror).expect_err(mirror);
+            assert!(error.contains(MIRROR_VARIABLE) && error.contains(&format!("`{mirror}`")), "{error}");
+        }
     }
 }

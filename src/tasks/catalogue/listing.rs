@@ -1,5 +1,7 @@
 //! All nets that there are, for people to choose from.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use super::published::{Dreams, Published};
@@ -33,6 +35,9 @@ pub enum State {
     /// Part of the program.
     BuiltIn,
     Installed,
+    /// It is installed, but cannot be opened: its description is damaged, or a file is missing or cut short. It can be
+    /// removed, or fetched again if it is one of the catalogue.
+    Damaged,
     /// A part of it has been fetched.
     Begun,
     /// It can be fetched.
@@ -44,6 +49,7 @@ impl State {
         match self {
             Self::BuiltIn => "built in",
             Self::Installed => "installed",
+            Self::Damaged => "damaged",
             Self::Begun => "begun",
             Self::Available => "can be fetched",
         }
@@ -53,15 +59,33 @@ impl State {
 /// The built-in nets, those of the catalogue, and the user's own by name; and what is wrong with nets that are damaged.
 pub fn list(home: &Home) -> (Vec<Listing>, Vec<StoreError>) {
     let store = Store::of(home);
-    let (mut installed, complaints) = store.installed();
+    let (installed, mut complaints) = store.installed();
+    complaints.extend(installed.iter().filter_map(|net| net.check().err()));
+    let damaged: BTreeSet<String> = complaints.iter().filter_map(damaged_net).map(str::to_string).collect();
+    let mut own: BTreeMap<String, Listing> =
+        installed.iter().map(|net| (net.name().to_string(), Listing::of_own(net))).collect();
+    for name in &damaged {
+        own.entry(name.clone()).or_insert_with(|| Listing::of_damaged(name)).state = State::Damaged;
+    }
+    for listing in own.values_mut().filter(|listing| listing.state == State::Damaged) {
+        listing.bytes = Some(store.bytes_of(&listing.name));
+    }
     let mut listings: Vec<Listing> = super::entries().iter().map(Listing::of_built_in).collect();
     for net in Published::all() {
-        let here = installed.iter().position(|found| found.name() == net.name).map(|at| installed.remove(at));
+        let here = own.remove(net.name);
         let begun = store.begun_bytes(net.name) > 0;
         listings.push(Listing::of_published(net, here.as_ref(), begun));
     }
-    listings.extend(installed.iter().map(Listing::of_own));
+    listings.extend(own.into_values());
     (listings, complaints)
+}
+
+/// The name of the net that a complaint says is damaged.
+fn damaged_net(complaint: &StoreError) -> Option<&str> {
+    match complaint {
+        StoreError::Damaged { name, .. } => Some(name),
+        _ => None,
+    }
 }
 
 impl Listing {
@@ -78,9 +102,10 @@ impl Listing {
         }
     }
 
-    fn of_published(net: &Published, here: Option<&Installed>, begun: bool) -> Self {
+    /// `here` is what its folder says, where it has one.
+    fn of_published(net: &Published, here: Option<&Self>, begun: bool) -> Self {
         let state = match here {
-            Some(_) => State::Installed,
+            Some(here) => here.state,
             None if begun => State::Begun,
             None => State::Available,
         };
@@ -88,11 +113,25 @@ impl Listing {
             name: net.name.into(),
             state,
             task: net.task.in_words().into(),
-            bytes: here.map_or_else(|| net.bytes(), |installed| Some(installed.manifest.bytes())),
+            bytes: here.map_or_else(|| net.bytes(), |here| here.bytes),
             licence: net.licence.into(),
             top_1: net.top_1,
             dreams: Some(Dreams::stars(net.dreams)),
             summary: net.summary.into(),
+        }
+    }
+
+    /// A net of whose description no more can be read than the name of its folder.
+    fn of_damaged(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            state: State::Damaged,
+            task: String::new(),
+            bytes: None,
+            licence: String::new(),
+            top_1: None,
+            dreams: None,
+            summary: String::new(),
         }
     }
 

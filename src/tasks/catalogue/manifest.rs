@@ -46,6 +46,7 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
+    /// Its name, or its way through folders below that of the net, with `/` between names.
     pub file: String,
     pub bytes: u64,
     pub sha256: String,
@@ -110,7 +111,7 @@ impl Manifest {
         if names::checked(&self.name).as_ref() != Ok(&self.name) {
             return Err("gives the net a name that no net can have".into());
         }
-        if let Some(bad) = self.files.iter().find(|entry| !names::is_plain_file(&entry.file)) {
+        if let Some(bad) = self.files.iter().find(|entry| !names::is_file_below(&entry.file)) {
             return Err(format!("names the file {:?}, which cannot be in this folder", bad.file));
         }
         let options = &self.options;

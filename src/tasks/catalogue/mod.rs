@@ -1,6 +1,6 @@
 //! Where nets are found: those that ship, those that are installed, those that can be fetched, and all others by path.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::formats::{self, FormatError, LoadOptions, Loaded, NativeError, native};
@@ -82,6 +82,15 @@ pub struct Opened {
     pub graph: Arc<Graph>,
     /// Whole sentences about what was assumed of its files, for the user to read.
     pub notes: Vec<String>,
+    /// All files that were read; none of a built-in net.
+    pub files: Vec<PathBuf>,
+}
+
+impl Opened {
+    fn of(loaded: Loaded) -> Self {
+        let Loaded { graph, notes, files } = loaded;
+        Self { graph: Arc::new(graph), notes, files }
+    }
 }
 
 impl Entry {
@@ -125,7 +134,7 @@ pub fn open_with(name_or_path: &str, options: &LoadOptions) -> Result<Opened, Ca
         if !(LoadOptions { size_px: None, ..options.clone() }).is_silent() {
             return Err(CatalogueError::BuiltInOptions(entry.name));
         }
-        return Ok(Opened { graph: Arc::new(entry.open()?), notes: Vec::new() });
+        return Ok(Opened { graph: Arc::new(entry.open()?), notes: Vec::new(), files: Vec::new() });
     }
     let path = Path::new(name_or_path);
     let has_folder = path.components().count() > 1;
@@ -135,8 +144,7 @@ pub fn open_with(name_or_path: &str, options: &LoadOptions) -> Result<Opened, Ca
         let net = Published::find(name_or_path);
         let name = net.map_or(name_or_path, |net| net.name);
         if let Some(installed) = store.map(|store| store.find(name)).transpose()?.flatten() {
-            let Loaded { graph, notes, .. } = installed.open(options)?;
-            return Ok(Opened { graph: Arc::new(graph), notes });
+            return Ok(Opened::of(installed.open(options)?));
         }
         if let Some(net) = net {
             return Err(CatalogueError::NotInstalled(net.name));
@@ -146,8 +154,7 @@ pub fn open_with(name_or_path: &str, options: &LoadOptions) -> Result<Opened, Ca
     if !looks_like_a_path && !path.exists() {
         return Err(unknown(name_or_path));
     }
-    let Loaded { graph, notes, .. } = formats::load_files(&[path.to_path_buf()], options)?;
-    Ok(Opened { graph: Arc::new(graph), notes })
+    Ok(Opened::of(formats::load_files(&[path.to_path_buf()], options)?))
 }
 
 /// What to say of a name that nothing has.

@@ -66,6 +66,12 @@ pub fn is_plain_file(name: &str) -> bool {
         && !name.contains(is_bad)
 }
 
+/// Whether a text is such a name, or leads by such names through folders below: `data/weights.bin`.
+pub fn is_file_below(path: &str) -> bool {
+    const MOST_FOLDERS: usize = 8;
+    path.len() <= 200 && path.split('/').count() <= MOST_FOLDERS + 1 && path.split('/').all(is_plain_file)
+}
+
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
     let numbered = NUMBERED_DEVICES.iter().any(|device| {
@@ -132,6 +138,13 @@ mod tests {
         }
         for bad in ["", ".", "..", "../a", "a/b", "a\\b", "c:a", ".a", "a.", "a\n"] {
             assert!(!is_plain_file(bad), "{bad}");
+            assert!(bad == "a/b" || !is_file_below(bad), "{bad}");
         }
+        for bad in
+            ["/a", "a/", "a//b", "a/../b", "a/./b", "a/b/../../../c", &"a/".repeat(9), &format!("{}b", "a/".repeat(9))]
+        {
+            assert!(!is_file_below(bad), "{bad}");
+        }
+        assert!(is_file_below("a") && is_file_below("a/b/c.bin"));
     }
 }

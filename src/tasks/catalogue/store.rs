@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::checksum::Sums;
 use super::manifest::{self, Entry, Manifest, Options};
@@ -22,6 +22,10 @@ use crate::tasks::home::Home;
 /// Where nets are put together.
 const PARTIAL: &str = ".partial";
 const LOCKS: &str = ".locks";
+/// What a net's name is followed by in [`PARTIAL`] while it is added, and while it is deleted. No net can have a `+` in its
+/// name.
+const ADDING: &str = "+add";
+const GOING: &str = "+gone";
 
 /// The folder of installed nets.
 #[derive(Clone, Debug)]
@@ -64,9 +68,11 @@ pub enum StoreError {
     NoFiles,
     #[error("{} cannot be kept in a net's folder under its name: rename it", .0.display())]
     FileName(PathBuf),
+    #[error("{} does not lie beside the net, nor in a folder there: move it, or the net", .0.display())]
+    Outside(PathBuf),
     #[error("{} and {} have one name: rename one of them", .0.display(), .1.display())]
     SameName(PathBuf, PathBuf),
-    #[error("the net `{name}` is damaged: {reason}; remove it, or fetch it again with --force")]
+    #[error("the net `{name}` is damaged: {reason}; remove it, or fetch it again")]
     Damaged { name: String, reason: String },
     #[error("the disk is full: {} could not be written; make room and try again", .0.display())]
     DiskFull(PathBuf),
@@ -145,6 +151,11 @@ impl Store {
         (nets, complaints)
     }
 
+    /// How much room the folder of a net takes, whatever is in it.
+    pub fn bytes_of(&self, name: &str) -> u64 {
+        bytes_in(&self.folder_of(name))
+    }
+
     /// How many bytes of a net have been fetched that is not installed.
     pub fn begun_bytes(&self, name: &str) -> u64 {
         let entries = fs::read_dir(self.staging(name)).into_iter().flatten().flatten();
@@ -174,7 +185,7 @@ impl Store {
             return Err(StoreError::Taken(name));
         }
         let copies = Copies::of(files, &read, &options)?;
-        let staging = self.fresh_staging(&format!("{name}+add"))?;
+        let staging = self.fresh_staging(&format!("{name}{ADDING}"))?;
         let made = copies.make(&staging).and_then(|entries| {
             let open = files.iter().filter_map(|file| copies.name_of(file)).collect();
             let mut manifest = Manifest::new(&name, open, entries, Options::of(&options, |file| copies.name_of(file)));
@@ -206,14 +217,17 @@ impl Store {
         let name = names::checked(name)?;
         let name = Published::find(&name).map_or(name, |net| net.name.to_string());
         let (folder, staging) = (self.folder_of(&name), self.staging(&name));
-        if !folder.exists() && !staging.exists() {
+        let [adding, going] = self.left_of(&name);
+        let all = [&folder, &staging, &adding, &going];
+        if !all.iter().any(|folder| folder.exists()) {
             return Err(StoreError::NotInstalled(name));
         }
+        let bytes = all.iter().map(|folder| bytes_in(folder)).sum();
+        // Removes the last two.
         let _lock = self.lock(&name)?;
-        let bytes = bytes_in(&folder) + bytes_in(&staging);
         if folder.exists() {
             // At once for everybody else, even if deleting takes a while.
-            let gone = self.fresh_staging(&format!("{name}+gone"))?;
+            let gone = self.fresh_staging(&format!("{name}{GOING}"))?;
             let inside = gone.join(&name);
             fs::rename(&folder, &inside).map_err(StoreError::disk("remove", &folder))?;
             fs::remove_dir_all(&gone).map_err(StoreError::disk("remove", &gone))?;
@@ -235,7 +249,8 @@ impl Store {
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = opened.map_err(StoreError::disk("write", &path))?;
         match file.try_lock() {
-            Ok(()) => {}
+            // Nobody works on these now.
+            Ok(()) => self.left_of(name).iter().for_each(|left| _ = fs::remove_dir_all(left)),
             Err(TryLockError::WouldBlock) => return Err(StoreError::Busy(name.into())),
             // Some file systems know no locks; the renames keep a net whole there too.
             Err(TryLockError::Error(_)) => {}
@@ -281,7 +296,12 @@ impl Store {
         Ok(staging)
     }
 
-    /// The predecessor of a net while it is replaced. No net can have a `+` in its name.
+    /// What is there of a net that is being added or deleted, or was when the program was killed.
+    fn left_of(&self, name: &str) -> [PathBuf; 2] {
+        [ADDING, GOING].map(|ending| self.staging(&format!("{name}{ending}")))
+    }
+
+    /// The predecessor of a net while it is replaced.
     fn old_of(&self, name: &str) -> PathBuf {
         self.staging(&format!("{name}+old"))
     }
@@ -292,11 +312,11 @@ impl Installed {
         &self.manifest.name
     }
 
-    /// Opens the net; `over` goes before what its manifest says.
+    /// Whether all its files are there, by their sizes.
     ///
     /// # Errors
-    /// When a file is missing, has another size than it had, or cannot be read.
-    pub fn open(&self, over: &LoadOptions) -> Result<Loaded, StoreError> {
+    /// [`StoreError::Damaged`] when a file is missing or has another size than it had.
+    pub fn check(&self) -> Result<(), StoreError> {
         for entry in &self.manifest.files {
             let found = fs::metadata(self.folder.join(&entry.file)).map(|metadata| metadata.len());
             let reason = match found {
@@ -306,6 +326,15 @@ impl Installed {
             };
             return Err(StoreError::Damaged { name: self.name().into(), reason });
         }
+        Ok(())
+    }
+
+    /// Opens the net; `over` goes before what its manifest says.
+    ///
+    /// # Errors
+    /// As for [`Installed::check`], and when a file cannot be read.
+    pub fn open(&self, over: &LoadOptions) -> Result<Loaded, StoreError> {
+        self.check()?;
         let paths: Vec<PathBuf> = self.manifest.open.iter().map(|name| self.folder.join(name)).collect();
         let options = manifest::merged(over, self.manifest.options.in_folder(&self.folder));
         let mut loaded = formats::load_files(&paths, &options)?;
@@ -365,9 +394,15 @@ pub(super) fn classes(graph: &Graph) -> usize {
     shapes.get(graph.output()).and_then(|shape| shape.dims().get(1).copied()).unwrap_or_default()
 }
 
+/// What a folder and those below take; links are not followed.
 fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+    let bytes_of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.map(bytes_of).sum()
 }
 
 /// Files to be copied into a net's folder, by the names that they get there.
@@ -376,25 +411,50 @@ struct Copies {
 }
 
 impl Copies {
-    /// The files that the user gave, those that were found beside them, and those that the options name.
+    /// The files that the user gave and those that the options name, by their own names; and those that were found beside
+    /// them, or in folders there, where they were found.
     fn of(given: &[PathBuf], read: &[PathBuf], options: &LoadOptions) -> Result<Self, StoreError> {
         let architecture = options.architecture.as_ref().map(PathBuf::from).filter(|path| path.is_file());
-        let mut by_name: BTreeMap<String, PathBuf> = BTreeMap::new();
-        for path in given.iter().chain(read).chain(&options.labels).chain(&architecture) {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let is_kept = |name: &&str| names::is_plain_file(name) && !name.eq_ignore_ascii_case(manifest::FILE);
-            let name = name.filter(is_kept).ok_or_else(|| StoreError::FileName(path.clone()))?;
-            // Where capitals do not count, two files that differ in them only are one.
-            let other = by_name.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, other)| other);
-            match other {
-                Some(other) if !is_same_file(other, path) => {
-                    return Err(StoreError::SameName(other.clone(), path.clone()));
-                }
-                Some(_) => {}
-                None => _ = by_name.insert(name.to_string(), path.clone()),
+        let mut copies = Self { by_name: BTreeMap::new() };
+        for path in given.iter().chain(&options.labels).chain(&architecture) {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            copies.take(path, folder)?;
+        }
+        for path in read {
+            if copies.name_of(path).is_some() {
+                continue;
+            }
+            // The weights come first; files that they name are found from their folder.
+            let of_weights =
+                read.first().and_then(|weights| weights.parent()).filter(|folder| path.starts_with(folder));
+            let beside = || given.iter().filter_map(|file| file.parent()).find(|folder| path.parent() == Some(folder));
+            let folder = of_weights.or_else(beside).ok_or_else(|| StoreError::Outside(path.clone()))?;
+            copies.take(path, folder)?;
+        }
+        Ok(copies)
+    }
+
+    /// Keeps a file by its way from a folder above it.
+    fn take(&mut self, path: &Path, folder: &Path) -> Result<(), StoreError> {
+        let below = path.strip_prefix(folder).map_err(|_| StoreError::Outside(path.into()))?;
+        let parts = below.components().map(|part| match part {
+            Component::Normal(part) => Ok(part.to_str()),
+            _ => Err(StoreError::Outside(path.into())),
+        });
+        let parts = parts.collect::<Result<Option<Vec<&str>>, _>>()?;
+        let is_kept = |name: &String| names::is_file_below(name) && !name.eq_ignore_ascii_case(manifest::FILE);
+        let name = parts.map(|parts| parts.join("/")).filter(is_kept);
+        let name = name.ok_or_else(|| StoreError::FileName(path.into()))?;
+        // Where capitals do not count, two files that differ in them only are one.
+        let other = self.by_name.iter().find(|(other, _)| other.eq_ignore_ascii_case(&name)).map(|(_, other)| other);
+        match other {
+            Some(other) if !is_same_file(other, path) => Err(StoreError::SameName(other.clone(), path.into())),
+            Some(_) => Ok(()),
+            None => {
+                self.by_name.insert(name, path.into());
+                Ok(())
             }
         }
-        Ok(Self { by_name })
     }
 
     fn name_of(&self, path: &Path) -> Option<String> {
@@ -404,6 +464,9 @@ impl Copies {
     fn make(&self, folder: &Path) -> Result<Vec<Entry>, StoreError> {
         let copy = |(name, from): (&String, &PathBuf)| {
             let to = folder.join(name);
+            if let Some(parent) = to.parent() {
+                fs::create_dir_all(parent).map_err(StoreError::disk("make the folder", parent))?;
+            }
             fs::copy(from, &to).map_err(StoreError::disk("copy", from))?;
             entry(folder, name, None)
         };

@@ -169,7 +169,10 @@ fn a_file_that_is_no_net_is_not_installed() {
     let server = serve(move |_, _| Answer::Other(vec![b'?'; bytes]));
     let error = place.fetch(&fetching(&server)).expect_err("no net");
     assert!(matches!(error, FetchError::Unusable { .. }), "{error}");
+    assert!(error.to_string().ends_with("; small.net was removed; scenes.txt was removed"), "{error}");
     assert_eq!(place.store.find("small-scenes").expect("sound"), None);
+    // The next call does not find the same file again.
+    place.fetch(&fetching(&serve(|_, _| Answer::Serve))).expect("the net");
 
     let server = serve(|_, _| Answer::Status(404));
     let error = Place::new().fetch(&fetching(&server)).expect_err("not there").to_string();
@@ -184,7 +187,71 @@ fn a_file_that_was_put_there_by_hand_is_taken() {
     let (place, server) = (Place::new(), serve(|_, _| Answer::Status(404)));
     place.fetch(&fetching(&server)).expect_err("not there");
     fs::write(place.store.staging("small-scenes").join("small.net"), small_net()).expect("writable");
-    place.fetch(&fetching(&server)).expect("all is there");
+    // As an archive that somebody unpacked there leaves it.
+    fs::create_dir(place.store.staging("small-scenes").join("small")).expect("writable");
+    let fetched = place.fetch(&fetching(&server)).expect("all is there");
+    assert_eq!(names_in(&fetched.net.folder), ["labels.txt", "net.toml", "scenes.txt", "small.net"]);
+    // What nobody fetched has no address.
+    let from = |file: &str| fetched.net.manifest.files.iter().find(|entry| entry.file == file)?.from.clone();
+    assert_eq!((from("small.net"), from("scenes.txt")), (None, Some(server.url("scenes.txt"))));
+}
+
+#[test]
+fn a_wrong_file_that_was_put_there_by_hand_is_kept_under_another_name() {
+    let (place, server) = (Place::new(), serve(|_, _| Answer::Status(404)));
+    let staging = place.store.staging("small-scenes");
+    fs::create_dir_all(&staging).expect("writable");
+    fs::write(staging.join("small.net"), "my own").expect("writable");
+    let error = place.fetch(&fetching(&server)).expect_err("another file").to_string();
+    for word in ["put there by hand as small.net is another file: its size is 6 bytes", "small.net.wrong", "404"] {
+        assert!(error.contains(word), "{error}");
+    }
+    assert_eq!(fs::read(staging.join("small.net.wrong")).expect("kept"), b"my own");
+    // One of the right size that is no net.
+    fs::write(staging.join("small.net"), vec![b'?'; small_net().len()]).expect("writable");
+    let error = place.fetch(&fetching(&server)).expect_err("no net").to_string();
+    assert!(error.contains("; small.net is kept as ") && error.contains("; scenes.txt was removed"), "{error}");
+    fs::write(staging.join("small.net"), "my own").expect("writable");
+    let fetched = place.fetch(&fetching(&serve(|_, _| Answer::Serve))).expect("the net");
+    assert!(fetched.notes.iter().any(|note| note.contains("is kept as ")), "{:?}", fetched.notes);
+    assert_eq!(fs::read(fetched.net.folder.join("small.net.wrong")).expect("kept"), b"my own");
+}
+
+#[test]
+fn a_wrong_archive_does_not_stay_in_the_way() {
+    const MEMBERS: [Member; 1] = [Member { inside: "small.net", file: "small.net", sum: None, needed: true }];
+    let archive =
+        vec![Remote { file: "a.tar.gz", urls: &[], size: Size::About(100_000), sum: None, members: &MEMBERS }];
+    let base = published(0);
+    let net: &'static Published = Box::leak(Box::new(Published {
+        name: "archived",
+        files: Vec::leak(archive),
+        labels: Labels::Known,
+        aliases: &[],
+        ..*base
+    }));
+    let server = Server::new(small_zip(), |i, _| match i {
+        0 => Answer::Other(b"\n<!DOCTYPE html><title>Moved</title>".to_vec()),
+        1 => Answer::Other(b"no archive".to_vec()),
+        _ => Answer::Serve,
+    });
+    let place = Place::new();
+    let mut fetch = || fetching(&server).run_for(net, &place.store, &mut |_| ControlFlow::Continue(()));
+    let error = fetch().expect_err("a web page").to_string();
+    assert!(error.contains("127.0.0.1:") && error.contains("sent a web page instead of a.tar.gz"), "{error}");
+    let error = fetch().expect_err("no archive");
+    assert!(matches!(error, FetchError::Archive { .. }), "{error}");
+    assert!(error.to_string().ends_with("; a.tar.gz was removed"), "{error}");
+    assert_eq!(names_in(&fetch().expect("the third is one").net.folder), ["net.toml", "small.net"]);
+}
+
+/// [`small_net`] in a zip archive.
+fn small_zip() -> Vec<u8> {
+    use std::io::{Cursor, Write as _};
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file("small.net", zip::write::SimpleFileOptions::default()).expect("in memory");
+    zip.write_all(&small_net()).expect("in memory");
+    zip.finish().expect("in memory").into_inner()
 }
 
 #[test]
@@ -232,6 +299,29 @@ fn a_user_s_own_files_are_copied_and_opened_from_the_copy() {
     assert_eq!(place.store.find("my-net").expect("sound"), None);
     assert!(names_in(&place.home.nets_folder().join(".partial")).is_empty());
     assert!(matches!(place.store.remove("my-net"), Err(StoreError::NotInstalled(_))));
+}
+
+#[test]
+fn weights_in_a_folder_beside_the_net_stay_in_that_folder() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/nets/onnx");
+    let mut net = fs::read(data.join("external.onnx")).expect("there");
+    for at in 0..net.len() {
+        if net[at..].starts_with(b"external.bin") {
+            net[at..at + 3].copy_from_slice(b"da/");
+        }
+    }
+    let place = Place::new();
+    let net = place.write("zoo/net.onnx", &net);
+    let weights = place.write("zoo/da/ernal.bin", &fs::read(data.join("external.bin")).expect("there"));
+    let bytes = fs::metadata(&weights).expect("there").len();
+    let added = place.store.add(&[net], None, &LoadOptions::default()).expect("a net").net;
+    assert_eq!(fs::metadata(added.folder.join("da/ernal.bin")).map(|metadata| metadata.len()).ok(), Some(bytes));
+    assert!(added.manifest.files.iter().any(|entry| entry.file == "da/ernal.bin" && entry.bytes == bytes));
+    fs::remove_dir_all(place.folder.path().join("zoo")).expect("ours");
+    let found = place.store.find("net").expect("sound").expect("there");
+    found.open(&LoadOptions::default()).expect("a net");
+    let all = store_bytes(&found.folder.join("da")) + fs::metadata(found.folder.join("net.onnx")).expect("there").len();
+    assert!(place.store.remove("net").expect("there") > all);
 }
 
 #[test]
@@ -284,11 +374,37 @@ fn damaged_nets_are_told_and_do_not_hide_the_others() {
     let short = place.store.find("short").expect("sound").expect("there");
     let Err(error) = short.open(&LoadOptions::default()) else { panic!("its file is cut short") };
     assert!(error.to_string().contains("has 1 bytes where"), "{error}");
+    let (listings, complaints) = list(&place.home);
+    let own: Vec<_> = listings.iter().skip(1 + Published::all().len()).map(|net| (&*net.name, net.state)).collect();
+    let damaged = State::Damaged;
+    assert_eq!(own, [("empty", damaged), ("foreign", damaged), ("good", State::Installed), ("short", damaged)]);
+    assert_eq!(complaints.len(), 3, "{complaints:?}");
+    assert_eq!(listings.last().and_then(|short| short.bytes), Some(store_bytes(&nets.join("short"))));
     // They can be removed.
     for name in ["short", "foreign", "empty"] {
         place.store.remove(name).expect("there");
     }
     assert_eq!(place.store.installed().0.len(), 1);
+}
+
+fn store_bytes(folder: &Path) -> u64 {
+    names_in(folder).iter().map(|name| fs::metadata(folder.join(name)).expect("there").len()).sum()
+}
+
+#[test]
+fn a_damaged_net_of_the_catalogue_is_listed_and_fetched_again() {
+    let (place, server) = (Place::new(), serve(|_, _| Answer::Serve));
+    let folder = place.fetch(&fetching(&server)).expect("it arrives").net.folder;
+    for (file, text) in [("net.toml", "version = 1"), ("small.net", "x")] {
+        fs::write(folder.join(file), text).expect("ours");
+        assert!(!place.fetch(&fetching(&server)).expect("it arrives again").was_there, "{file}");
+        assert!(place.fetch(&fetching(&server)).expect("it is whole").was_there);
+    }
+    fs::create_dir_all(place.store.folder_of("vgg16")).expect("writable");
+    let (listings, complaints) = list(&place.home);
+    let vgg = listings.iter().find(|net| net.name == "vgg16").expect("it is in the catalogue");
+    assert_eq!((vgg.state, vgg.bytes, complaints.len()), (State::Damaged, Some(0), 1));
+    assert_eq!(vgg.task, "1000 classes");
 }
 
 #[test]
@@ -302,6 +418,24 @@ fn a_replacement_that_was_killed_half_way_is_undone() {
     assert_eq!(place.store.find("mine").expect("sound"), None);
     drop(place.store.lock("mine").expect("nobody has it"));
     place.store.find("mine").expect("sound").expect("it is back").open(&LoadOptions::default()).expect("a net");
+}
+
+#[test]
+fn what_was_killed_while_it_was_added_or_removed_leaves_nothing() {
+    let place = Place::new();
+    let leave = || {
+        for name in ["mine+add", "mine+gone/mine"] {
+            fs::create_dir_all(place.store.staging(name)).expect("writable");
+            fs::write(place.store.staging(name).join("net.bin"), "some").expect("writable");
+        }
+    };
+    let left = || names_in(&place.home.nets_folder().join(".partial"));
+    leave();
+    assert_eq!(place.store.remove("mine").expect("something is left"), 8);
+    assert!(left().is_empty() && matches!(place.store.remove("mine"), Err(StoreError::NotInstalled(_))));
+    leave();
+    drop(place.store.lock("mine").expect("nobody has it"));
+    assert!(left().is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whether two nets compute the same.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::photo::NetInput;
 use super::{InspectError, memory, without_batch};
@@ -13,12 +13,22 @@ use crate::tasks::classify::softmax;
 pub const DEFAULT_TOLERANCE: f64 = 1e-4;
 
 /// How far apart two blobs are. Values that are not finite are infinitely far from any other.
+///
+/// In JSON, which has finite numbers only, an infinite difference is the text `"inf"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Difference {
     /// The largest |a − b|.
+    #[serde(serialize_with = "number")]
     pub absolute: f64,
     /// The largest |a − b| over the largest |a| or |b|.
+    #[serde(serialize_with = "number")]
     pub relative: f64,
+}
+
+/// A number, or the text `inf`, `-inf` or `NaN`.
+fn number<T: Copy + Into<f64> + Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    let wide: f64 = (*value).into();
+    if wide.is_finite() { value.serialize(serializer) } else { serializer.collect_str(&wide) }
 }
 
 /// A layer that both nets have, by name and shape.
@@ -45,13 +55,16 @@ pub struct Answer {
     pub top: Option<Top>,
 }
 
+/// In JSON, a score or probability that is not finite is a text: `"inf"`, `"-inf"` or `"NaN"`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Top {
     pub index: usize,
     /// The class's name, or its number where the net has no names.
     pub label: String,
     /// Before any softmax.
+    #[serde(serialize_with = "number")]
     pub score: f32,
+    #[serde(serialize_with = "number")]
     pub probability: f64,
 }
 
@@ -226,6 +239,13 @@ mod tests {
         assert_eq!(far(&[f32::INFINITY], &[f32::INFINITY]), 0.0);
         assert_eq!(far(&[f32::INFINITY, 1.0], &[3.0, 1.0]), f64::INFINITY);
         assert_eq!((far(&[0.0], &[0.0]), far(&[], &[])), (0.0, 0.0));
+        fn json(value: &impl Serialize) -> String {
+            serde_json::to_string(value).expect("plain data")
+        }
+        assert_eq!(json(&difference(&[f32::NAN], &[1.0])), r#"{"absolute":"inf","relative":"inf"}"#);
+        assert_eq!(json(&difference(&[0.5], &[1.0])), r#"{"absolute":0.5,"relative":0.5}"#);
+        let top = Top { index: 0, label: "a".into(), score: f32::NEG_INFINITY, probability: f64::NAN };
+        assert_eq!(json(&top), r#"{"index":0,"label":"a","score":"-inf","probability":"NaN"}"#);
     }
 
     #[test]

@@ -117,10 +117,10 @@ fn legend(graph: &Graph) -> (String, f32) {
             continue;
         }
         let (colours, at) = (family.colours(), x + MARGIN);
-        let _ = write!(
+        let _ = writeln!(
             text,
             "<rect x=\"{}\" y=\"72\" width=\"12\" height=\"12\" rx=\"3\" fill=\"{}\" stroke=\"{}\"/>\
-             <text x=\"{}\" y=\"82\" font-size=\"11\">{}</text>\n",
+             <text x=\"{}\" y=\"82\" font-size=\"11\">{}</text>",
             number(at),
             colours.fill,
             colours.line,

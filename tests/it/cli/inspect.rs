@@ -266,6 +266,7 @@ fn what_cannot_be_is_refused_and_no_file_is_touched() {
         (&["--profile", "photo.png", "--rounds", "999999"], "999999 rounds"),
         (&["--profile", "photo.png", "--out", "photo.png"], "--out"),
         (&["--svg", "tiny.safetensors"], "choose another name for --svg"),
+        (&["--svg", "plain", "--labels", "plain"], "choose another name for --svg"),
         (&["--check", "no-such-net", "--photo", "photo.png"], "no-such-net"),
         (&["--check", "lite0", "--photo", "photo.png", "--tolerance", "-1"], "--tolerance"),
     ];

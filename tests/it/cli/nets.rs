@@ -251,6 +251,11 @@ fn own_files_are_added_and_mistakes_are_one_sentence() {
         assert!(ran.stdout.is_empty(), "{args:?}: {ran:?}");
     }
     run(&folder, "", &["nets", "info", "./other.safetensors"]).assert_done();
+    // A state dictionary in place of the net would be all that is left of it.
+    let over = ["nets", "convert", "other.safetensors", "./other.safetensors", "--to", "state-dict"];
+    let ran = run(&folder, "", &over);
+    assert!(ran.code == Some(2) && ran.stderr.contains("choose another name for OUT"), "{ran:?}");
+    assert_eq!(std::fs::read(folder.path("other.safetensors")).unwrap(), small_net());
     let ran = run(&folder, "", &["nets", "info", "googlenet", "--json"]);
     let [line] = ran.assert_done().objects().try_into().expect("one object");
     assert_eq!(line["files"][0]["sum"], "SHA-1 405fc5acd08a3bb12de8ee5e23a96bec22f08204", "{line}");

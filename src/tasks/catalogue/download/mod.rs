@@ -3,8 +3,8 @@
 //! What has arrived is kept in `FILE.part` beside the place of the whole file, with a note of where it comes from; the next
 //! call goes on from there. The file gets its name once its size and its sum are right.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ mod tests;
 
 use origin::{Ask, Head, Message, Origin, Trouble};
 use part::{Note, Part, Sink};
+
+pub use part::{is_rejected, reject};
 
 /// How often somebody who waits for the network is asked whether to go on.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -76,9 +78,11 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrived {
     pub path: PathBuf,
-    /// Where it came from.
-    pub address: String,
+    /// Where it came from; `None` where somebody put it there by hand.
+    pub address: Option<String>,
     pub sums: Sums,
+    /// What became of a wrong file that somebody had put in its place, as a sentence.
+    pub note: Option<String>,
 }
 
 /// Why a file is not there.
@@ -120,17 +124,19 @@ enum Setback {
 /// its sum is wrong.
 pub fn fetch(wanted: &Wanted, folder: &Path, patience: &Patience, watch: Watch<'_>) -> Result<Arrived, DownloadError> {
     let path = folder.join(&wanted.file);
-    if let Some(arrived) = already_there(wanted, &path, watch)? {
-        return Ok(arrived);
-    }
+    let note = match already_there(wanted, &path, watch)? {
+        Found::Right(arrived) => return Ok(arrived),
+        Found::Nothing => None,
+        Found::PutAside(note) => Some(note),
+    };
     let disk = |source| DownloadError::Disk { path: path.clone(), source };
     let mut part = Part::open(&path).map_err(disk)?;
-    let mut tried = Vec::new();
+    let mut tried: Vec<String> = note.iter().cloned().collect();
     for address in &wanted.addresses {
         match checked_from(wanted, address, &mut part, patience, watch) {
             Ok(sums) => {
                 part.finish().map_err(disk)?;
-                return Ok(Arrived { path, address: address.clone(), sums });
+                return Ok(Arrived { path, address: Some(address.clone()), sums, note });
             }
             Err(Setback::GiveUp(why) | Setback::TryAgain(why)) => {
                 tried.push(format!("{} {why}", origin::host(address)))
@@ -144,16 +150,27 @@ pub fn fetch(wanted: &Wanted, folder: &Path, patience: &Patience, watch: Watch<'
     Err(DownloadError::Unavailable { file: wanted.file.clone(), tried })
 }
 
-/// A file that an earlier call fetched whole; a wrong one is removed.
-fn already_there(wanted: &Wanted, path: &Path, watch: Watch<'_>) -> Result<Option<Arrived>, DownloadError> {
-    let Ok(metadata) = fs::metadata(path) else { return Ok(None) };
+/// What is in the place of the whole file.
+enum Found {
+    Right(Arrived),
+    Nothing,
+    /// A wrong one that somebody had put there by hand; what became of it, as a sentence.
+    PutAside(String),
+}
+
+/// Looks for a file that an earlier call fetched whole, or that somebody put there by hand; a wrong one is rejected.
+fn already_there(wanted: &Wanted, path: &Path, watch: Watch<'_>) -> Result<Found, DownloadError> {
+    let Ok(metadata) = fs::metadata(path) else { return Ok(Found::Nothing) };
     let sums = sums_of(path, metadata.len(), watch)?;
-    if complaint(wanted, &sums).is_some() {
-        fs::remove_file(path).map_err(|source| DownloadError::Disk { path: path.into(), source })?;
-        return Ok(None);
-    }
-    let address = Note::beside(path).map(|note| note.address).unwrap_or_default();
-    Ok(Some(Arrived { path: path.into(), address, sums }))
+    let Some(instead) = instead(wanted, path, &sums) else {
+        let address = part::origin_of(path).map(|note| note.address);
+        return Ok(Found::Right(Arrived { path: path.into(), address, sums, note: None }));
+    };
+    let aside = reject(path).map_err(|source| DownloadError::Disk { path: path.into(), source })?;
+    Ok(aside.map_or(Found::Nothing, |aside| {
+        let (file, aside) = (&wanted.file, aside.display());
+        Found::PutAside(format!("what was put there by hand as {file} is {instead}; it is kept as {aside}"))
+    }))
 }
 
 fn sums_of(path: &Path, total: u64, watch: Watch<'_>) -> Result<Sums, DownloadError> {
@@ -166,13 +183,25 @@ fn sums_of(path: &Path, total: u64, watch: Watch<'_>) -> Result<Sums, DownloadEr
     })
 }
 
-/// What is wrong with a file, in words that follow "its".
-fn complaint(wanted: &Wanted, sums: &Sums) -> Option<String> {
-    match wanted.size {
+/// What a file is that is not the wanted one.
+fn instead(wanted: &Wanted, path: &Path, sums: &Sums) -> Option<String> {
+    if is_web_page(path) && !wanted.file.ends_with(".html") {
+        return Some(format!("a web page instead of {}", wanted.file));
+    }
+    let complaint = match wanted.size {
         Size::Exact(bytes) if bytes != sums.bytes => Some(format!("size is {} bytes, not {bytes}", sums.bytes)),
         _ if sums.bytes == 0 => Some("size is 0 bytes".into()),
         _ => wanted.sum.and_then(|sum| sums.differs_from(sum)),
-    }
+    };
+    complaint.map(|complaint| format!("another file: its {complaint}"))
+}
+
+/// Whether a file begins as web pages do: many a server has one in place of a file that is gone.
+fn is_web_page(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(1 << 10).read_to_end(&mut start));
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start).trim_ascii_start().to_ascii_lowercase();
+    read.is_ok() && [&b"<!doctype"[..], b"<html"].iter().any(|page| start.starts_with(page))
 }
 
 /// Takes the whole file from one address and sums it. A wrong file is forgotten; when a part of it was there before, it is
@@ -189,10 +218,10 @@ fn checked_from(
         from_address(wanted, address, part, patience, watch)?;
         part.sync().map_err(|source| disk(part, source))?;
         let sums = sums_of(&part.path, part.bytes(), watch).map_err(Setback::Final)?;
-        let Some(complaint) = complaint(wanted, &sums) else { return Ok(sums) };
+        let Some(instead) = instead(wanted, &part.path, &sums) else { return Ok(sums) };
         restart(part)?;
         if !resumed {
-            return Err(Setback::GiveUp(format!("sent another file: its {complaint}")));
+            return Err(Setback::GiveUp(format!("sent {instead}")));
         }
     }
 }
@@ -249,15 +278,14 @@ fn one_attempt(
     patience: &Patience,
     watch: Watch<'_>,
 ) -> Result<(), Setback> {
-    // Bytes of another address, or of an unknown version, may only be added to where a sum will tell.
+    // Bytes of another address, or of an unknown version, may only be added to where a sum will tell. They stay until
+    // there are others: this address may have none.
     let same_version = sink.note().filter(|note| note.address == address).and_then(|note| note.validator.clone());
-    if sink.bytes() > 0 && same_version.is_none() && wanted.sum.is_none() {
-        restart(sink)?;
-    }
-    if wanted.size == Size::Exact(sink.bytes()) {
+    let is_added_to = same_version.is_some() || wanted.sum.is_some();
+    if is_added_to && wanted.size == Size::Exact(sink.bytes()) {
         return Ok(());
     }
-    let ask = Ask { from: sink.bytes(), validator: same_version };
+    let ask = Ask { from: if is_added_to { sink.bytes() } else { 0 }, validator: same_version };
     let origin = Origin::of(address);
     let messages = origin.start(&ask, patience);
     // What the server says of the size of the whole.
@@ -276,7 +304,7 @@ fn one_attempt(
             }
             None => {}
             Some(Message::Head(head)) => {
-                announced = begin(wanted, address, &head, sink)?;
+                announced = begin(wanted, address, ask.from, &head, sink)?;
                 heard = Instant::now();
                 if head.status == origin::NOTHING_LEFT {
                     return Ok(());
@@ -297,13 +325,14 @@ fn one_attempt(
     }
 }
 
-/// What the head of an answer means for what is there already; gives the size of the whole.
-fn begin(wanted: &Wanted, address: &str, head: &Head, sink: &mut dyn Sink) -> Result<Option<u64>, Setback> {
+/// What the head of an answer to somebody who asked for all `from` some byte means for what is there already; gives the
+/// size of the whole.
+fn begin(wanted: &Wanted, address: &str, from: u64, head: &Head, sink: &mut dyn Sink) -> Result<Option<u64>, Setback> {
     let have = sink.bytes();
     let total = match head.status {
         200 => head.length,
         206 => match head.range {
-            Some(range) if range.first == have => range.total.or(head.length.map(|rest| have + rest)),
+            Some(range) if range.first == from => range.total.or(head.length.map(|rest| from.saturating_add(rest))),
             _ => {
                 restart(sink)?;
                 return Err(Setback::TryAgain("sent another part of the file than was asked for".into()));
@@ -311,7 +340,7 @@ fn begin(wanted: &Wanted, address: &str, head: &Head, sink: &mut dyn Sink) -> Re
         },
         origin::NOTHING_LEFT => {
             let total = head.range.and_then(|range| range.total);
-            if total == Some(have) {
+            if from > 0 && total == Some(have) {
                 return Ok(total);
             }
             restart(sink)?;
@@ -331,7 +360,7 @@ fn begin(wanted: &Wanted, address: &str, head: &Head, sink: &mut dyn Sink) -> Re
             _ => {}
         }
     }
-    if head.status == 200 && have > 0 {
+    if have > 0 && (head.status == 200 || from < have) {
         restart(sink)?;
     }
     sink.keep_note(Note { address: address.to_string(), validator: head.validator.clone() })

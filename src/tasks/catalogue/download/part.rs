@@ -43,6 +43,31 @@ impl Note {
 
 const PART: &str = ".part";
 const NOTE: &str = ".from";
+const WRONG: &str = ".wrong";
+
+/// Where the whole file at `path` was fetched from; `None` where somebody put it there by hand.
+pub fn origin_of(path: &Path) -> Option<Note> {
+    // A note beside a part is about the part.
+    if with(path, PART).exists() { None } else { Note::beside(path) }
+}
+
+/// Takes a whole file that is not the one that is wanted out of the way. One that was fetched is removed; what somebody
+/// put there by hand is kept as `FILE.wrong`, whose path is given.
+pub fn reject(path: &Path) -> io::Result<Option<PathBuf>> {
+    if origin_of(path).is_some() {
+        fs::remove_file(path)?;
+        let _ = fs::remove_file(with(path, NOTE));
+        return Ok(None);
+    }
+    let aside = with(path, WRONG);
+    fs::rename(path, &aside)?;
+    Ok(Some(aside))
+}
+
+/// Whether [`reject`] gave a file this name.
+pub fn is_rejected(name: &Path) -> bool {
+    name.to_string_lossy().ends_with(WRONG)
+}
 
 /// A file that is arriving.
 pub struct Part {

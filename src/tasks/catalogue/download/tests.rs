@@ -70,13 +70,13 @@ fn a_file_arrives_whole_with_and_without_a_length() {
             ControlFlow::Continue(())
         };
         let arrived = fetch(&wanted, place.0.path(), &patience(), &mut watch).expect("it arrives");
-        assert_eq!((arrived.sums.bytes, arrived.address), (BYTES as u64, server.url("net.bin")));
+        assert_eq!((arrived.sums.bytes, arrived.address), (BYTES as u64, Some(server.url("net.bin"))));
         assert!(place.file() == content);
         assert!(steps.contains(&Step::Checking { bytes: BYTES as u64, total: BYTES as u64 }), "{size:?}");
         let all = |step: &Step| matches!(step, Step::Fetching { bytes, .. } if *bytes == BYTES as u64);
         assert!(steps.iter().any(all), "{size:?}: {steps:?}");
         // What is there is not fetched again.
-        assert_eq!(place.fetch(&wanted).expect("it is there").address, server.url("net.bin"));
+        assert_eq!(place.fetch(&wanted).expect("it is there").address, Some(server.url("net.bin")));
         assert_eq!(server.asked().len(), 1);
     }
 }
@@ -187,6 +187,25 @@ fn a_part_of_another_version_is_not_added_to() {
 }
 
 #[test]
+fn a_part_stays_as_long_as_no_other_address_has_the_file() {
+    let content = content(BYTES);
+    let server = Server::new(content.clone(), |i, _| match i {
+        0 => Answer::BreakAfter(PART_BYTES),
+        1 | 2 => Answer::Status(503),
+        _ => Answer::Serve,
+    });
+    let missing = Server::new(Vec::new(), |_, _| Answer::Status(404));
+    let wanted = wanted(&[server.url("net.bin"), missing.url("net.bin")], Size::Unknown, None);
+    let place = Place::new();
+    place.fetch(&wanted).expect_err("neither has all of it");
+    assert_eq!(missing.asked().len(), 1);
+    place.fetch(&wanted).expect("the rest arrives");
+    assert!(place.file() == content);
+    let ranges: Vec<_> = server.asked().iter().map(|asked| asked.range).collect();
+    assert_eq!(ranges, [None, Some(PART_BYTES as u64), Some(PART_BYTES as u64), Some(PART_BYTES as u64)]);
+}
+
+#[test]
 fn a_part_that_is_whole_or_too_long_ends_well() {
     let content = content(BYTES);
     let server = Server::new(content.clone(), |_, _| Answer::Serve);
@@ -217,7 +236,7 @@ fn a_wrong_file_is_deleted_and_the_next_address_tried() {
     let missing = Server::new(Vec::new(), |_, _| Answer::Status(404));
     let addresses = [missing.url("net.bin"), bad.url("net.bin"), good.url("net.bin")];
     let arrived = place.fetch(&wanted(&addresses, Size::Unknown, sum)).expect("the third has it");
-    assert_eq!(arrived.address, addresses[2]);
+    assert_eq!(arrived.address.as_ref(), Some(&addresses[2]));
     assert!(place.file() == right);
     // What is not there is not asked for twice.
     assert_eq!(missing.asked().len(), 1);

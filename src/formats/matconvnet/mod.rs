@@ -111,7 +111,8 @@ fn build(
     let size = options.size_px.or(stated.map(|stated| stated.size));
     let mut net = Net::new(input_name, channels, size);
     add_layers(&mut net, Maps { id: GraphBuilder::INPUT, channels })?;
-    let Net { mut graph, mut notes, .. } = net;
+    let Net { mut graph, .. } = net;
+    let mut notes = Vec::new();
     if size.is_none() {
         let side = fitting_side(&mut graph).ok_or_else(|| {
             ImportError::Needs(format!(

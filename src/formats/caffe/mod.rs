@@ -114,7 +114,7 @@ fn import(
         input.channels = input.channels.or(Some(mean.channels.len()));
     }
     let plan = Plan { net, wiring: &wiring, weights, input: &input };
-    let built = plan.build(options.size_px.or(input.size), mean.as_ref().map(|mean| mean.size))?;
+    let built = plan.build(input.size.or(options.size_px), mean.as_ref().map(|mean| mean.size))?;
     let mut notes = built.notes;
     if !wiring.heads.is_empty() {
         let heads: Vec<String> = wiring.heads.iter().take(8).map(|name| ImportError::brief(name)).collect();

@@ -114,13 +114,8 @@ fn import(
         input.channels = input.channels.or(Some(mean.channels.len()));
     }
     let plan = Plan { net, wiring: &wiring, weights, input: &input };
-    let built = plan.build(options.size_px.or(input.size), mean.as_ref().map(|mean| mean.size))?;
+    let built = plan.build(input.size.or(options.size_px), mean.as_ref().map(|mean| mean.size))?;
     let mut notes = built.notes;
-    for param in built.net.nodes().iter().flat_map(|node| &node.params) {
-        if built.net.param_named(param).is_some_and(|param| param.data.iter().any(|value| !value.is_finite())) {
-            notes.push(format!("The tensor `{param}` has values that are not finite numbers."));
-        }
-    }
     if !wiring.heads.is_empty() {
         let heads: Vec<String> = wiring.heads.iter().take(8).map(|name| ImportError::brief(name)).collect();
         notes.push(format!("Outputs that serve training only are left out: {}.", heads.join(", ")));

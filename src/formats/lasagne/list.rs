@@ -24,17 +24,11 @@ const MAX_ARRAYS: usize = 1 << 16;
 impl ParamList {
     /// Reads an `.npz`, a pickle of a list of arrays or of the zoo's dictionary, or an `.npy` of a list of arrays.
     pub fn read(bytes: &[u8]) -> Result<Self, ImportError> {
-        let mut list = if bytes.starts_with(b"PK") {
-            Self::from_npz(bytes)?
+        if bytes.starts_with(b"PK") {
+            Self::from_npz(bytes)
         } else {
-            Self::from_pickle(npy::objects(bytes).unwrap_or(bytes))?
-        };
-        for (number, array) in list.arrays.iter().enumerate() {
-            if array.data.iter().any(|value| !value.is_finite()) {
-                list.notes.push(format!("Array {number} has values that are not finite."));
-            }
+            Self::from_pickle(npy::objects(bytes).unwrap_or(bytes))
         }
-        Ok(list)
     }
 
     /// `arr_0.npy`, `arr_1.npy`, …, which lie in the archive in any order.

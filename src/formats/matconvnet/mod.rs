@@ -108,10 +108,11 @@ fn build(
     if !(1..=MOST_CHANNELS).contains(&channels) {
         return Err(ImportError::Damaged(format!("the net takes pictures of {channels} channels")));
     }
-    let size = options.size_px.or(stated.map(|stated| stated.size));
+    let size = stated.map(|stated| stated.size).or(options.size_px);
     let mut net = Net::new(input_name, channels, size);
     add_layers(&mut net, Maps { id: GraphBuilder::INPUT, channels })?;
-    let Net { mut graph, mut notes, .. } = net;
+    let Net { mut graph, .. } = net;
+    let mut notes = Vec::new();
     if size.is_none() {
         let side = fitting_side(&mut graph).ok_or_else(|| {
             ImportError::Needs(format!(
@@ -280,7 +281,11 @@ mod tests {
             let names = Value::Cells(["a", "b", "c"].map(text).into());
             let meta = record(vec![("normalization", normalization), ("description", names)]);
             let net = record(vec![("layers", Value::Cells(vec![conv()])), ("meta", meta)]);
-            read_variables(vec![("net".into(), net)], &LoadOptions::default()).unwrap()
+            // What the user says counts where the file is silent: it is not.
+            let options = LoadOptions { size_px: Some([9, 9]), ..LoadOptions::default() };
+            let net = read_variables(vec![("net".into(), net)], &options).unwrap();
+            assert_eq!(net.net.shape(0).unwrap().dims(), [1, 1, 4, 4]);
+            net
         };
         let none = with_meta(array(&[1, 2], &[0.0; 2]));
         assert_eq!((none.preprocess.mean, none.labels.len(), none.notes.len()), (None, 3, 0));

@@ -14,10 +14,9 @@ pub(super) struct Maps {
     pub channels: usize,
 }
 
-/// A graph builder that keeps names unique and printable, and looks out for numbers that are not finite.
+/// A graph builder that keeps names unique and printable.
 pub(super) struct Net {
     pub graph: GraphBuilder,
-    pub notes: Vec<String>,
     /// Whether the pictures' size in the graph is the net's own.
     pub size_is_stated: bool,
     /// Names in use, with the number that the next of that name gets.
@@ -35,13 +34,7 @@ impl Net {
         let input = printable(input);
         let graph = GraphBuilder::new(&input, channels, size.unwrap_or([1, 1]));
         let size_is_stated = size.is_some();
-        Self {
-            graph,
-            notes: Vec::new(),
-            size_is_stated,
-            taken: HashMap::from([(input, 2)]),
-            spare_values: MOST_SPARE_VALUES,
-        }
+        Self { graph, size_is_stated, taken: HashMap::from([(input, 2)]), spare_values: MOST_SPARE_VALUES }
     }
 
     /// The name that the next node gets: the wish, made printable, with a number if it is taken.
@@ -82,9 +75,6 @@ impl Net {
         while self.graph.param_named(&name).is_some() {
             name.push('_');
         }
-        if data.iter().any(|value| !value.is_finite()) {
-            self.notes.push(format!("The parameter `{name}` holds numbers that are not finite."));
-        }
         self.graph.param(&name, shape, data);
         name
     }
@@ -123,7 +113,6 @@ mod tests {
         }
         let names: Vec<&str> = net.graph.nodes().iter().map(|node| node.name.as_str()).collect();
         assert_eq!(names, ["data", "relu", "relu_2", "relu_3"]);
-        net.param("relu", "weight", &[1], vec![f32::NAN]);
-        assert!(net.notes[0].contains("`relu_4.weight`"), "{:?}", net.notes);
+        assert_eq!(net.param("relu", "weight", &[1], vec![1.0]), "relu_4.weight");
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::ImportError;
+use super::super::{ImportError, MAX_FILE_BYTES};
 use super::External;
+use super::budget::Budget;
 use super::proto::{TensorProto, data_type};
 
 /// The values of an array, row-major. Truth values are integers of 0 and 1.
@@ -176,8 +177,16 @@ fn width(kind: i32) -> Option<usize> {
     })
 }
 
+/// Bytes of one value in memory.
+fn kept_width(kind: i32) -> u64 {
+    match kind {
+        data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16 => 4,
+        _ => 8,
+    }
+}
+
 /// The values of a tensor of the file, wherever it keeps them.
-pub fn decode(tensor: &TensorProto, external: &dyn External) -> Result<Constant, ImportError> {
+pub fn decode(tensor: &TensorProto, external: &dyn External, budget: &mut Budget) -> Result<Constant, ImportError> {
     let name = tensor.name.as_deref().unwrap_or_default();
     let wrong = |reason: String| ImportError::field(name, reason);
     let kind = tensor.data_type.unwrap_or_default();
@@ -189,8 +198,12 @@ pub fn decode(tensor: &TensorProto, external: &dyn External) -> Result<Constant,
         return Err(wrong("its dimensions are negative or hold more values than any machine".into()));
     };
     let bytes = count.checked_mul(width).ok_or_else(|| wrong("it has too many values".into()))?;
+    if budget.keep((bytes as u64).max((count as u64).saturating_mul(kept_width(kind)))).is_none() {
+        let reason = format!("the net's arrays would take more than {MAX_FILE_BYTES} bytes of memory with it");
+        return Err(ImportError::TooLarge(format!("`{}`: {reason}", ImportError::brief(name))));
+    }
     let data = if tensor.data_location == Some(1) {
-        raw(kind, &read_external(tensor, name, bytes, external)?)
+        raw(kind, &read_external(tensor, name, bytes, external, budget)?)
     } else if let Some(raw_data) = tensor.raw_data.as_ref().filter(|data| !data.is_empty()) {
         if raw_data.len() != bytes {
             return Err(wrong(format!("it has {} bytes, but its dimensions need {bytes}", raw_data.len())));
@@ -208,6 +221,7 @@ fn read_external(
     name: &str,
     bytes: usize,
     external: &dyn External,
+    budget: &mut Budget,
 ) -> Result<Vec<u8>, ImportError> {
     let wrong = |reason: String| ImportError::field(name, reason);
     let entry = |key: &str| {
@@ -238,6 +252,7 @@ fn read_external(
             ImportError::brief(name)
         )));
     }
+    budget.count(location, offset, bytes as u64);
     Ok(read)
 }
 
@@ -312,7 +327,11 @@ mod tests {
             (TensorProto { double_data: vec![1.0, -2.0], ..tensor(data_type::DOUBLE, &[2]) }, [1.0, -2.0]),
         ];
         for (tensor, expected) in floats {
-            assert_eq!(decode(&tensor, &Nowhere).unwrap().data, Data::Float(expected.into()), "{tensor:?}");
+            assert_eq!(
+                decode(&tensor, &Nowhere, &mut Budget::new(0)).unwrap().data,
+                Data::Float(expected.into()),
+                "{tensor:?}"
+            );
         }
         let ints: [(TensorProto, [i64; 2]); 4] = [
             (raw(data_type::INT8, &[1, 0xfe]), [1, -2]),
@@ -321,7 +340,11 @@ mod tests {
             (TensorProto { int32_data: vec![1, 254], ..tensor(data_type::UINT8, &[2]) }, [1, 254]),
         ];
         for (tensor, expected) in ints {
-            assert_eq!(decode(&tensor, &Nowhere).unwrap().data, Data::Int(expected.into()), "{tensor:?}");
+            assert_eq!(
+                decode(&tensor, &Nowhere, &mut Budget::new(0)).unwrap().data,
+                Data::Int(expected.into()),
+                "{tensor:?}"
+            );
         }
     }
 
@@ -338,7 +361,7 @@ mod tests {
             tensor(data_type::INT64, &[i64::MAX]),
             tensor(8, &[1]),
         ] {
-            assert!(decode(&wrong, &Nowhere).is_err(), "{wrong:?}");
+            assert!(decode(&wrong, &Nowhere, &mut Budget::new(0)).is_err(), "{wrong:?}");
         }
     }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::super::{ImportError, Imported, LoadOptions};
+use super::budget::Budget;
 use super::call::Call;
-use super::constant::{self, Constant, Data};
+use super::constant::{self, Constant};
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::value::{Computed, Value};
 use super::{External, fold, input, metadata, ops};
@@ -20,8 +21,6 @@ use crate::nn::ops::{Op, Operator};
 /// The role, dimensions and values of a node's parameter.
 pub type Param<'p> = (&'p str, &'p [usize], Arc<[f32]>);
 
-/// Numbers that may be computed while reading whatever the file's size is.
-const SPARE_NUMBERS: usize = 1 << 25;
 /// Numbers that a node may give for one picture (4 GiB).
 const MAX_NODE_NUMBERS: usize = 1 << 30;
 /// Branches within branches.
@@ -41,8 +40,7 @@ pub struct Importer<'a> {
     kinds: HashMap<String, i32>,
     /// The tensor that is the net's output.
     pub output: String,
-    /// Numbers that may still be computed while reading, so that a small file cannot ask for endless work.
-    budget: usize,
+    budget: Budget,
 }
 
 pub fn read(bytes: &[u8], external: &dyn External, options: &LoadOptions) -> Result<Imported, ImportError> {
@@ -67,7 +65,7 @@ pub fn read(bytes: &[u8], external: &dyn External, options: &LoadOptions) -> Res
         names: HashMap::from([(clean(&picture.name), 1)]),
         kinds: HashMap::new(),
         output: output.clone(),
-        budget: bytes.len().saturating_mul(2).saturating_add(SPARE_NUMBERS),
+        budget: Budget::new(bytes.len()),
     };
     let start = picture.value(&mut importer)?;
     importer.values.insert(picture.name, start.into());
@@ -178,14 +176,7 @@ impl Importer<'_> {
     }
 
     pub fn decode(&mut self, tensor: &TensorProto) -> Result<Constant, ImportError> {
-        let constant = constant::decode(tensor, self.external)?;
-        if let Data::Float(values) = &constant.data
-            && values.iter().any(|value| !value.is_finite())
-        {
-            let name = ImportError::brief(tensor.name.as_deref().unwrap_or_default());
-            self.notes.push(format!("The weights `{name}` have values that are not finite."));
-        }
-        Ok(constant)
+        constant::decode(tensor, self.external, &mut self.budget)
     }
 
     fn translate(&mut self, call: &Call) -> Result<Vec<Value>, ImportError> {
@@ -228,13 +219,8 @@ impl Importer<'_> {
 
     /// Takes from what may be computed while reading.
     pub fn charge(&mut self, call: &Call, numbers: usize) -> Result<(), ImportError> {
-        match self.budget.checked_sub(numbers) {
-            Some(rest) => {
-                self.budget = rest;
-                Ok(())
-            }
-            None => Err(call.error("more would have to be computed while reading than a net of this size can need")),
-        }
+        let too_much = || call.error("more would have to be computed while reading than a net of this size can need");
+        self.budget.compute(numbers).ok_or_else(too_much)
     }
 
     /// Adds a node named like the ONNX node, with `part` behind it unless that is empty; its parameters are given by
@@ -405,7 +391,8 @@ fn live(draft: &GraphBuilder, last: NodeId) -> GraphBuilder {
 #[cfg(test)]
 mod tests {
     use super::super::proto::{
-        AttributeProto, DimensionProto, OperatorSetIdProto, TensorShapeProto, TensorTypeProto, TypeProto, data_type,
+        AttributeProto, DimensionProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TensorTypeProto,
+        TypeProto, data_type,
     };
     use super::super::{Nowhere, sniff};
     use super::*;
@@ -504,6 +491,37 @@ mod tests {
             assert!(error.contains("while reading") || error.contains("any machine"), "{error}");
             assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
         }
+    }
+
+    /// More than the numbers that are allowed for any file, as VGG and AlexNet have them in another file.
+    #[test]
+    fn large_weights_may_lie_in_another_file() {
+        struct Zeros;
+        impl External for Zeros {
+            fn read(&self, _: &str, _: u64, length: Option<u64>) -> Result<Vec<u8>, ImportError> {
+                Ok(vec![0; usize::try_from(length.unwrap()).unwrap()])
+            }
+        }
+        let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
+        let outside = |name: &str, dims: [i64; 2], kind, offset: u64| TensorProto {
+            dims: dims.to_vec(),
+            data_type: Some(kind),
+            name: Some(name.into()),
+            data_location: Some(1),
+            external_data: vec![entry("location", "w.bin".into()), entry("offset", offset.to_string())],
+            ..TensorProto::default()
+        };
+        let read = |bytes: &[u8]| super::read(bytes, &Zeros, &LoadOptions::default());
+        let wide = outside("w", [192, 90_000], data_type::FLOAT, 0);
+        let nodes = vec![node("Flatten", &["x"], "f"), node("Gemm", &["f", "w"], "y")];
+        assert!(read(&model(nodes, vec![wide])).is_ok());
+        // Many arrays that are all of the same part of a file.
+        let names: Vec<String> = (0..1000).map(|i| format!("w{i}")).collect();
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        let nodes = vec![node("Concat", &all, "c"), node("Add", &["x", "c"], "y")];
+        let huge = |i: usize| outside(&names[i], [1 << 16, 1 << 14], data_type::INT8, i as u64);
+        let error = read(&model(nodes, (0..1000).map(huge).collect())).err().unwrap().to_string();
+        assert!(error.starts_with("`w0`: the net's arrays would take more than"), "{error}");
     }
 
     #[test]

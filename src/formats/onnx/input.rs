@@ -127,10 +127,10 @@ fn of_maps(
         None => return Err(ImportError::field(name, "the file does not say how many channels the net's input has")),
     };
     let mut notes = Vec::new();
-    let size = match (options.size_px, size) {
-        (Some(size), _) => size,
-        (None, [Some(height), Some(width)]) => [height, width],
-        (None, [height, width]) => {
+    let size = match (size, options.size_px) {
+        ([Some(height), Some(width)], _) => [height, width],
+        ([height, width], Some(said)) => [height.unwrap_or(said[0]), width.unwrap_or(said[1])],
+        ([height, width], None) => {
             let side = height.or(width).unwrap_or(USUAL_SIZE_PX);
             notes.push(format!("The file leaves the size of pictures open; {side}×{side} pixels are assumed."));
             [side; 2]

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use super::{ImportError, Imported, LoadOptions};
 
+mod budget;
 mod call;
 mod constant;
 mod export;

@@ -18,11 +18,7 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// Adds a tensor, and a note where it has a number that is none.
     pub(super) fn insert(&mut self, name: String, param: Param) {
-        if param.data.iter().any(|value| !value.is_finite()) {
-            self.notes.push(format!("The tensor `{}` has values that are not finite.", ImportError::brief(&name)));
-        }
         if self.params.insert(name.clone(), param).is_none() {
             self.order.push(name);
         }

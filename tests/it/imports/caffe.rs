@@ -225,6 +225,14 @@ fn a_caffemodel_has_its_description_in_it() {
 }
 
 #[test]
+fn a_size_that_the_prototxt_states_is_the_nets() {
+    let (text, bytes) = (small_text("alex.prototxt"), small("alex.caffemodel"));
+    let sources = Sources { prototxt: Some(&text), caffemodel: Some(&bytes), ..Sources::default() };
+    let options = LoadOptions { size_px: Some([64, 64]), ..LoadOptions::default() };
+    assert_eq!(caffe::read(&sources, &options).unwrap().net.shape(0).unwrap().dims(), [1, 3, 35, 31]);
+}
+
+#[test]
 fn weights_of_hdf5_are_those_of_the_caffemodel() {
     let (text, bytes) = (small_text("alex.prototxt"), small("alex.caffemodel.h5"));
     let sources = Sources { prototxt: Some(&text), h5: Some(&bytes), ..Sources::default() };

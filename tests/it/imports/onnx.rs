@@ -68,6 +68,14 @@ fn old_and_new_operator_sets_are_exact() {
     support::check(&finish(onnx::read(&bytes, &Nowhere, &options).unwrap()), &reference("opset18"));
 }
 
+#[test]
+fn a_size_that_the_file_states_is_the_nets() {
+    let stated = net("opset8").net.shape(0).unwrap().clone();
+    let bytes = std::fs::read(support::data_path("onnx/opset8.onnx")).unwrap();
+    let options = LoadOptions { size_px: Some([57, 58]), ..LoadOptions::default() };
+    assert_eq!(onnx::read(&bytes, &Nowhere, &options).unwrap().net.shape(0), Some(&stated));
+}
+
 /// What onnxruntime computes differs from the numbers by the rounding of 8-bit activations, which is left out here:
 /// a few hundredths of the largest value, as the integers of the last layers are steps of a hundredth.
 #[test]

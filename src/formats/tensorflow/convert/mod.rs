@@ -339,12 +339,8 @@ impl<'c, 'a> Converter<'c, 'a> {
         name
     }
 
-    /// Adds weights; tells of those that are not finite.
+    /// Adds weights.
     fn param(&mut self, name: &str, shape: &[usize], data: Arc<[f32]>) -> String {
-        if data.iter().any(|value| !value.is_finite()) {
-            let name = ImportError::brief(name);
-            self.notes.push(format!("The weights `{name}` hold values that are not finite numbers."));
-        }
         if let Some(net) = &mut self.net {
             net.param(name, shape, data);
         }

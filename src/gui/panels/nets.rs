@@ -6,7 +6,7 @@ use super::Pen;
 use crate::gui::command::Command;
 use crate::gui::host::{Fetching, Pick};
 use crate::gui::theme;
-use crate::tasks::catalogue::{Listing, State};
+use crate::tasks::catalogue::{Listing, Published, State};
 
 const COLUMNS: [&str; 5] = ["Net", "Size", "Top-1", "Dreams", ""];
 /// Of the progress of a download, in points.
@@ -78,6 +78,11 @@ fn fetching_ui(ui: &mut Ui, pen: &mut Pen<'_>, net: &Listing, fetching: &Fetchin
     }
 }
 
+/// Whether its makers offer it.
+fn is_published(name: &str) -> bool {
+    Published::find(name).is_some()
+}
+
 fn choices_ui(ui: &mut Ui, pen: &mut Pen<'_>, net: &Listing, in_use: bool) {
     let choice = |ui: &mut Ui, text: &str, is_enabled: bool, hint: &str| {
         let button = ui.add_enabled(is_enabled, Button::new(text)).on_hover_text(hint);
@@ -99,6 +104,14 @@ fn choices_ui(ui: &mut Ui, pen: &mut Pen<'_>, net: &Listing, in_use: bool) {
             }
             if choice(ui, "Remove", true, "Remove what has arrived") {
                 pen.push(Command::RemoveNet(net.name.clone()));
+            }
+        }
+        State::Damaged => {
+            if choice(ui, "Remove", true, "Its files are damaged: remove them") {
+                pen.push(Command::RemoveNet(net.name.clone()));
+            }
+            if is_published(&net.name) && choice(ui, "Get", true, "Its files are damaged: fetch them again") {
+                pen.push(Command::GetNet(net.name.clone()));
             }
         }
         State::Available => {

@@ -88,7 +88,6 @@ endef
 .PHONY: unit
 unit:
 	$(call run_tests,--lib --bins --tests)
-	$(CARGO) test --doc $(BUILD_FLAGS)
 
 # The optimized program, as it is used: a small dream of the sample photo, checked.
 .PHONY: smoke

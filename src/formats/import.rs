@@ -41,8 +41,9 @@ pub(super) fn import(
             also_read.extend(folder.read.into_inner());
             (imported, Framework::Onnx)
         }
-        FileKind::Safetensors => (pytorch::read_safetensors(bytes, options)?, Framework::PyTorch),
-        FileKind::PyTorch | FileKind::PyTorchLegacy => (pytorch::read(bytes, options)?, Framework::PyTorch),
+        FileKind::Safetensors | FileKind::PyTorch | FileKind::PyTorchLegacy => {
+            (state_dict(weights, pieces.description.as_ref(), options)?, Framework::PyTorch)
+        }
         FileKind::Npz | FileKind::Pickle => match &pieces.description {
             Some(net_file) => (list_in_net_file(bytes, text(net_file)?)?, Framework::Lasagne),
             None => (lasagne::read(bytes, options)?, Framework::Lasagne),
@@ -51,6 +52,20 @@ pub(super) fn import(
         FileKind::ConvNetJs => (convnetjs::read(text(weights)?, options)?, Framework::ConvNetJs),
         other => return Err(ImportError::Unsupported(format!("it is {other}, of which no nets are read"))),
     })
+}
+
+/// Weights by their names, of the net that a net file describes or of a known one.
+fn state_dict(weights: &Part, net_file: Option<&Part>, options: &LoadOptions) -> Result<Imported, ImportError> {
+    let bytes = weights.bytes.as_slice();
+    let is_safetensors = weights.kind == FileKind::Safetensors;
+    match net_file {
+        Some(net_file) => {
+            let dict = if is_safetensors { pytorch::safetensors_tensors(bytes)? } else { pytorch::tensors(bytes)? };
+            pytorch::read_with_net_file(dict, text(net_file)?)
+        }
+        None if is_safetensors => pytorch::read_safetensors(bytes, options),
+        None => pytorch::read(bytes, options),
+    }
 }
 
 /// A list of parameters poured into the net that a net file describes.

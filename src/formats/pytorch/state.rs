@@ -13,6 +13,8 @@ pub struct StateDict {
     pub params: BTreeMap<String, Param>,
     /// The names in the file's order.
     pub order: Vec<String>,
+    /// The file sorts its names: their order says nothing of layers.
+    pub is_sorted: bool,
     /// Whole sentences about what was left out.
     pub notes: Vec<String>,
 }
@@ -25,10 +27,10 @@ impl StateDict {
     }
 
     /// Gives tensors other names, in place of all that they had.
-    pub(super) fn renamed(self, rename: impl Fn(&str) -> String) -> Self {
+    pub(super) fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
         let order = self.order.iter().map(|name| rename(name)).collect();
-        let params = self.params.into_iter().map(|(name, param)| (rename(&name), param)).collect();
-        Self { params, order, notes: self.notes }
+        let params = std::mem::take(&mut self.params).into_iter().map(|(name, param)| (rename(&name), param)).collect();
+        Self { params, order, ..self }
     }
 
     /// Takes off what wrappers put in front of all names: `DataParallel`, `torch.compile`, Lightning.

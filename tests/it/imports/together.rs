@@ -109,3 +109,34 @@ fn the_user_has_the_last_word_on_any_net() {
         assert!(!loaded.notes.iter().any(|note| note.contains("do not say how")), "{:?}", loaded.notes);
     }
 }
+
+/// The net of PyTorch's tutorial, under names of its own and under others.
+#[test]
+fn a_net_file_says_of_which_net_weights_are() {
+    let weights = data_path("pytorch/tutorial.pt");
+    let folder = folder(&[]);
+    let net_file = |first: &str| {
+        let path = folder.path().join(format!("{first}.net"));
+        let text = format!(
+            "input 3x32x32\n{first}: conv 2 5x5 / relu / pool1: maxpool 2\nconv2: conv 4 5x5 / relu / maxpool 2\n\
+             fc1: fc 7 / relu / fc2: fc 6 / relu\nfc3: fc 10\n"
+        );
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let reference = data_path("pytorch/tutorial.safetensors");
+    for first in ["conv1", "first"] {
+        let path = net_file(first);
+        let both = load(&[weights.clone(), path.clone()]).unwrap();
+        super::support::check(&both.graph, &reference);
+        assert_eq!(both.notes.iter().any(|note| note.contains("in the file's order")), first != "conv1");
+        let architecture = Some(path.to_string_lossy().into_owned());
+        let named = LoadOptions { architecture, ..LoadOptions::default() };
+        let named = formats::load_files(std::slice::from_ref(&weights), &named).unwrap();
+        assert_eq!((named.graph.params(), names(&named)[0]), (both.graph.params(), "tutorial.pt"));
+    }
+    let other = folder.path().join("other.net");
+    fs::write(&other, "input 3x32x32\nconv1: conv 2 5x5 / relu / fc1: fc 7\n").unwrap();
+    let error = load(&[weights, other]).unwrap_err().to_string();
+    assert!(error.contains("`fc1.weight` is [7, 100] and should be [7, 1568]"), "{error}");
+}

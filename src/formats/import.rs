@@ -28,12 +28,12 @@ pub(super) fn import(
         };
         return match description.kind {
             FileKind::NetFile => Ok((netfile::read(text(description)?)?, Framework::NetFile)),
-            _ => Ok((caffe(pieces, options)?, Framework::Caffe)),
+            _ => Ok((caffe(pieces, options, also_read)?, Framework::Caffe)),
         };
     };
     let bytes = weights.bytes.as_slice();
     Ok(match weights.kind {
-        FileKind::Caffemodel | FileKind::Hdf5 => (caffe(pieces, options)?, Framework::Caffe),
+        FileKind::Caffemodel | FileKind::Hdf5 => (caffe(pieces, options, also_read)?, Framework::Caffe),
         FileKind::Matlab => (matconvnet::read(bytes, options)?, Framework::MatConvNet),
         FileKind::Onnx => {
             let folder = Recorded::folder_of(&weights.path);
@@ -87,17 +87,22 @@ fn list_in_net_file(bytes: &[u8], net_file: &str) -> Result<Imported, ImportErro
     Ok(imported)
 }
 
-fn caffe(pieces: &Pieces, options: &LoadOptions) -> Result<Imported, ImportError> {
+fn caffe(pieces: &Pieces, options: &LoadOptions, also_read: &mut Vec<PathBuf>) -> Result<Imported, ImportError> {
     fn bytes_of(part: &Option<Part>, kind: FileKind) -> Option<&[u8]> {
         part.as_ref().filter(|part| part.kind == kind).map(|part| part.bytes.as_slice())
     }
+    let description = pieces.description.as_ref().map(|part| String::from_utf8_lossy(&part.bytes));
     let sources = caffe::Sources {
-        prototxt: pieces.description.as_ref().map(text).transpose()?,
+        // Comments may be of any encoding.
+        prototxt: description.as_deref(),
         caffemodel: bytes_of(&pieces.weights, FileKind::Caffemodel),
         h5: bytes_of(&pieces.weights, FileKind::Hdf5),
         mean: bytes_of(&pieces.mean, FileKind::CaffeMean),
+        mean_beside: bytes_of(&pieces.mean_beside, FileKind::CaffeMean),
     };
-    caffe::read(&sources, options)
+    let (imported, mean_served) = caffe::read_and_tell(&sources, options)?;
+    also_read.extend(pieces.mean_beside.iter().filter(|_| mean_served).map(|mean| mean.path.clone()));
+    Ok(imported)
 }
 
 fn text(part: &Part) -> Result<&str, ImportError> {

@@ -140,3 +140,36 @@ fn a_net_file_says_of_which_net_weights_are() {
     let error = load(&[weights, other]).unwrap_err().to_string();
     assert!(error.contains("`fc1.weight` is [7, 100] and should be [7, 1568]"), "{error}");
 }
+
+/// A mean image of 2×2 pixels in one BlobProto: its shape, and packed values.
+fn mean_image(channels: u8) -> Vec<u8> {
+    let values: Vec<u8> = (0..channels).flat_map(|c| [f32::from(c) + 1.0; 4]).flat_map(f32::to_le_bytes).collect();
+    let mut bytes = vec![0x08, 1, 0x10, channels, 0x18, 2, 0x20, 2, 0x2a, values.len() as u8];
+    bytes.extend(values);
+    bytes
+}
+
+#[test]
+fn a_mean_beside_a_net_serves_where_it_fits_and_none_is_stated() {
+    let folder = folder(&[
+        ("caffe/alex.caffemodel", "alex.caffemodel"),
+        ("caffe/alex.prototxt", "alex.prototxt"),
+        ("caffe/goog.caffemodel", "goog.caffemodel"),
+        ("caffe/goog_train_val.prototxt", "goog.prototxt"),
+    ]);
+    let at = |name: &str| folder.path().join(name);
+    let mean = |name: &str| {
+        let loaded = load(&[at(name)]).unwrap();
+        let is_listed = names(&loaded).contains(&"any.binaryproto");
+        assert_eq!(is_listed, loaded.notes.iter().any(|note| note.starts_with("any.binaryproto beside it")), "{name}");
+        is_listed.then(|| loaded.graph.preprocess().mean.clone())
+    };
+    fs::write(at("any.binaryproto"), mean_image(3)).unwrap();
+    assert_eq!(mean("alex.prototxt"), Some(vec![1.0, 2.0, 3.0]));
+    assert_eq!(mean("goog.prototxt"), None);
+    fs::write(at("any.binaryproto"), mean_image(1)).unwrap();
+    assert_eq!(mean("alex.prototxt"), None);
+    // One that is given is the net's, whatever the net says.
+    let given = load(&[at("goog.prototxt"), at("any.binaryproto")]).unwrap();
+    assert_eq!(given.graph.preprocess().mean, [1.0; 3]);
+}

@@ -173,3 +173,19 @@ fn a_mean_beside_a_net_serves_where_it_fits_and_none_is_stated() {
     let given = load(&[at("goog.prototxt"), at("any.binaryproto")]).unwrap();
     assert_eq!(given.graph.preprocess().mean, [1.0; 3]);
 }
+
+#[test]
+fn what_is_wrong_in_a_prototxt_is_told_by_its_line() {
+    let folder = folder(&[("caffe/alex.caffemodel", "alex.caffemodel")]);
+    let at = |name: &str| folder.path().join(name);
+    let text = fs::read_to_string(data_path("caffe/alex.prototxt")).unwrap();
+    let loaded = |name: &str, text: &[u8]| {
+        fs::write(at(name), text).unwrap();
+        load(&[at(name), at("alex.caffemodel")]).map_err(|error| error.to_string())
+    };
+    assert!(loaded("latin.prototxt", &[b"# na\xefve\n", text.as_bytes()].concat()).is_ok());
+    let broken = loaded("broken.prototxt", b"name: \"a\"\nlayer {\n  name: \n}\n").unwrap_err();
+    assert!(broken.contains("line"), "{broken}");
+    let solver = loaded("solver.prototxt", b"net: \"train_val.prototxt\"\nbase_lr: 0.01\n").unwrap_err();
+    assert!(solver.contains("give `train_val.prototxt` instead"), "{solver}");
+}

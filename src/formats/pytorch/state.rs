@@ -138,10 +138,15 @@ impl Walk<'_, '_, '_> {
         Some(parts.flat_map(|entries| entries.into_owned()).collect())
     }
 
-    fn visit(&mut self, id: Id, name: &str, depth: usize) -> Result<(), ImportError> {
-        self.visits_left = self.visits_left.checked_sub(1).ok_or_else(|| {
+    fn spend(&mut self, visits: usize) -> Result<(), ImportError> {
+        self.visits_left = self.visits_left.checked_sub(visits).ok_or_else(|| {
             ImportError::TooLarge("its few objects contain each other so often that they are not read".into())
         })?;
+        Ok(())
+    }
+
+    fn visit(&mut self, id: Id, name: &str, depth: usize) -> Result<(), ImportError> {
+        self.spend(1)?;
         match find_tensor(self.pickle, id) {
             Some(Found::Tensor(view)) => {
                 let param = self.storages.tensor(name, &view)?;
@@ -156,6 +161,8 @@ impl Walk<'_, '_, '_> {
             None => {}
         }
         let Some(members) = self.members(id) else { return Ok(()) };
+        // Copied, and looked through whatever their keys are.
+        self.spend(members.len())?;
         if depth == MAX_DEPTH {
             let reason = format!("objects that lie more than {MAX_DEPTH} deep in each other are not read");
             return Err(ImportError::TooLarge(reason));

@@ -28,12 +28,12 @@ pub(super) fn import(
         };
         return match description.kind {
             FileKind::NetFile => Ok((netfile::read(text(description)?)?, Framework::NetFile)),
-            _ => Ok((caffe(pieces, options)?, Framework::Caffe)),
+            _ => Ok((caffe(pieces, options, also_read)?, Framework::Caffe)),
         };
     };
     let bytes = weights.bytes.as_slice();
     Ok(match weights.kind {
-        FileKind::Caffemodel | FileKind::Hdf5 => (caffe(pieces, options)?, Framework::Caffe),
+        FileKind::Caffemodel | FileKind::Hdf5 => (caffe(pieces, options, also_read)?, Framework::Caffe),
         FileKind::Matlab => (matconvnet::read(bytes, options)?, Framework::MatConvNet),
         FileKind::Onnx => {
             let folder = Recorded::folder_of(&weights.path);
@@ -41,8 +41,9 @@ pub(super) fn import(
             also_read.extend(folder.read.into_inner());
             (imported, Framework::Onnx)
         }
-        FileKind::Safetensors => (pytorch::read_safetensors(bytes, options)?, Framework::PyTorch),
-        FileKind::PyTorch | FileKind::PyTorchLegacy => (pytorch::read(bytes, options)?, Framework::PyTorch),
+        FileKind::Safetensors | FileKind::PyTorch | FileKind::PyTorchLegacy => {
+            (state_dict(weights, pieces.description.as_ref(), options)?, Framework::PyTorch)
+        }
         FileKind::Npz | FileKind::Pickle => match &pieces.description {
             Some(net_file) => (list_in_net_file(bytes, text(net_file)?)?, Framework::Lasagne),
             None => (lasagne::read(bytes, options)?, Framework::Lasagne),
@@ -51,6 +52,20 @@ pub(super) fn import(
         FileKind::ConvNetJs => (convnetjs::read(text(weights)?, options)?, Framework::ConvNetJs),
         other => return Err(ImportError::Unsupported(format!("it is {other}, of which no nets are read"))),
     })
+}
+
+/// Weights by their names, of the net that a net file describes or of a known one.
+fn state_dict(weights: &Part, net_file: Option<&Part>, options: &LoadOptions) -> Result<Imported, ImportError> {
+    let bytes = weights.bytes.as_slice();
+    let is_safetensors = weights.kind == FileKind::Safetensors;
+    match net_file {
+        Some(net_file) => {
+            let dict = if is_safetensors { pytorch::safetensors_tensors(bytes)? } else { pytorch::tensors(bytes)? };
+            pytorch::read_with_net_file(dict, text(net_file)?)
+        }
+        None if is_safetensors => pytorch::read_safetensors(bytes, options),
+        None => pytorch::read(bytes, options),
+    }
 }
 
 /// A list of parameters poured into the net that a net file describes.
@@ -72,17 +87,22 @@ fn list_in_net_file(bytes: &[u8], net_file: &str) -> Result<Imported, ImportErro
     Ok(imported)
 }
 
-fn caffe(pieces: &Pieces, options: &LoadOptions) -> Result<Imported, ImportError> {
+fn caffe(pieces: &Pieces, options: &LoadOptions, also_read: &mut Vec<PathBuf>) -> Result<Imported, ImportError> {
     fn bytes_of(part: &Option<Part>, kind: FileKind) -> Option<&[u8]> {
         part.as_ref().filter(|part| part.kind == kind).map(|part| part.bytes.as_slice())
     }
+    let description = pieces.description.as_ref().map(|part| String::from_utf8_lossy(&part.bytes));
     let sources = caffe::Sources {
-        prototxt: pieces.description.as_ref().map(text).transpose()?,
+        // Comments may be of any encoding.
+        prototxt: description.as_deref(),
         caffemodel: bytes_of(&pieces.weights, FileKind::Caffemodel),
         h5: bytes_of(&pieces.weights, FileKind::Hdf5),
         mean: bytes_of(&pieces.mean, FileKind::CaffeMean),
+        mean_beside: bytes_of(&pieces.mean_beside, FileKind::CaffeMean),
     };
-    caffe::read(&sources, options)
+    let (imported, mean_served) = caffe::read_and_tell(&sources, options)?;
+    also_read.extend(pieces.mean_beside.iter().filter(|_| mean_served).map(|mean| mean.path.clone()));
+    Ok(imported)
 }
 
 fn text(part: &Part) -> Result<&str, ImportError> {

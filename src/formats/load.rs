@@ -46,7 +46,7 @@ pub fn load_files(paths: &[PathBuf], options: &LoadOptions) -> Result<Loaded, Fo
     let (path, fallback_name) = (lead.path.clone(), lead.name());
     let neighbours = beside::files(&path);
     let mut notes = Vec::new();
-    find_mean(&mut pieces, &neighbours, options, &mut notes);
+    find_mean(&mut pieces, &neighbours, options);
     let (mut imported, framework) = complete(&mut pieces, &neighbours, options, &mut notes)?;
     if given_labels.is_empty() && imported.labels.is_empty() {
         find_labels(&mut imported, &neighbours, &mut pieces, &mut notes);
@@ -85,8 +85,8 @@ fn find_labels(imported: &mut Imported, neighbours: &[PathBuf], pieces: &mut Pie
     }
 }
 
-/// A mean that lies beside a net of Caffe is its own, where there is one only.
-fn find_mean(pieces: &mut Pieces, neighbours: &[PathBuf], options: &LoadOptions, notes: &mut Vec<String>) {
+/// A mean that lies beside a net of Caffe may be its own, where there is one only.
+fn find_mean(pieces: &mut Pieces, neighbours: &[PathBuf], options: &LoadOptions) {
     if pieces.mean.is_some() || options.mean.is_some() || !pieces.is_of_caffe() {
         return;
     }
@@ -96,8 +96,7 @@ fn find_mean(pieces: &mut Pieces, neighbours: &[PathBuf], options: &LoadOptions,
         && let Ok(part) = Part::read(only)
         && part.kind == FileKind::CaffeMean
     {
-        notes.push(format!("{} beside it was used as its mean (--mean 0 does without)", part.file_name()));
-        pieces.mean = Some(part);
+        pieces.mean_beside = Some(part);
     }
 }
 
@@ -111,13 +110,8 @@ fn complete(
     let lead = pieces.lead()?.path.clone();
     let located = |path: &Path, source: ImportError| FormatError::Import { path: path.into(), source };
     let Some((slot, endings)) = pieces.missing(options) else {
-        let mut also_read = Vec::new();
-        let imported = import(pieces, options, &mut also_read).map_err(|source| located(&lead, source));
-        pieces.also = also_read;
-        return imported;
+        return import_noting(pieces, options, notes).map_err(|source| located(&lead, source));
     };
-    // Formats of two files name no further ones.
-    let import = |pieces: &Pieces| import(pieces, options, &mut Vec::new());
     let mut first_error = None;
     for candidate in beside::partners(&lead, neighbours, endings) {
         let Ok(part) = Part::read(&candidate) else { continue };
@@ -131,7 +125,7 @@ fn complete(
         }
         let name = part.file_name();
         *pieces.slot(slot) = Some(part);
-        match import(pieces) {
+        match import_noting(pieces, options, notes) {
             Ok(imported) => {
                 notes.push(format!("{name} beside it was taken as belonging to it"));
                 return Ok(imported);
@@ -140,5 +134,20 @@ fn complete(
         }
     }
     *pieces.slot(slot) = None;
-    import(pieces).map_err(|source| first_error.unwrap_or_else(|| located(&lead, source)))
+    import_noting(pieces, options, notes).map_err(|source| first_error.unwrap_or_else(|| located(&lead, source)))
+}
+
+/// Imports the net, and tells which further files it was read from.
+fn import_noting(
+    pieces: &mut Pieces,
+    options: &LoadOptions,
+    notes: &mut Vec<String>,
+) -> Result<(Imported, Framework), ImportError> {
+    let mut also_read = Vec::new();
+    let imported = import(pieces, options, &mut also_read)?;
+    if let Some(mean) = pieces.mean_beside.as_ref().filter(|mean| also_read.contains(&mean.path)) {
+        notes.push(format!("{} beside it was used as its mean (--mean 0 does without)", mean.file_name()));
+    }
+    pieces.also = also_read;
+    Ok(imported)
 }

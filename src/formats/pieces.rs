@@ -60,6 +60,8 @@ pub(super) struct Pieces {
     /// A prototxt or a net file.
     pub description: Option<Part>,
     pub mean: Option<Part>,
+    /// A mean beside the net, which may be another net's.
+    pub mean_beside: Option<Part>,
     pub labels: Option<Part>,
     /// Further files that these name.
     pub also: Vec<PathBuf>,

@@ -136,6 +136,10 @@ impl FileKind {
         if let [0x80, 2..=5, ..] = bytes {
             return if is_pytorch_legacy(bytes) { Self::PyTorchLegacy } else { Self::Pickle };
         }
+        // So that its own reader tells what is wrong in it; comments may be of any encoding.
+        if extension(path) == "prototxt" && bytes.iter().all(is_text) {
+            return Self::Prototxt;
+        }
         if let Some(text) = text_of(bytes) {
             return Self::of_text(text, path);
         }
@@ -214,9 +218,13 @@ fn extension(path: &Path) -> String {
     path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
 
+/// No control character but those that lay out a text.
+fn is_text(byte: &u8) -> bool {
+    matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | b' '..=b'~' | 0x80..)
+}
+
 /// The whole of a file, where it holds nothing but text.
 fn text_of(bytes: &[u8]) -> Option<&str> {
-    let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | b' '..=b'~' | 0x80..);
     if bytes.iter().all(is_text) { std::str::from_utf8(bytes).ok() } else { None }
 }
 
@@ -260,7 +268,7 @@ mod tests {
 
     #[test]
     fn files_are_told_apart_by_their_content() {
-        let cases: [(&[u8], &str, FileKind); 15] = [
+        let cases: [(&[u8], &str, FileKind); 18] = [
             (b"", "net.safetensors", FileKind::Empty),
             (b"\x10\0\0\0\0\0\0\0{\"a\":{}}", "net.png", FileKind::Safetensors),
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "net.safetensors", FileKind::Picture),
@@ -271,6 +279,9 @@ mod tests {
             (b"\xff\x03\x12\x07pytorch\0", "net.ONNX", FileKind::Onnx),
             (b"\xff\x03\x12\x07pytorch\0", "net", FileKind::Unknown),
             (b"name: \"LeNet\"\nlayer { name: \"a\" type: \"ReLU\" }\n", "x", FileKind::Prototxt),
+            (b"layer { name: \"a\"", "net.prototxt", FileKind::Prototxt),
+            (b"net: \"train_val.prototxt\"\n", "solver.prototxt", FileKind::Prototxt),
+            (b"# na\xefve\nlayer { }\n", "net.Prototxt", FileKind::Prototxt),
             (b"cat\ndog\n", "labels.txt", FileKind::Text),
             (b"GIF89a\x01", "net.safetensors", FileKind::Picture),
             (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "net.mat", FileKind::Matlab),

@@ -193,6 +193,22 @@ impl Transform {
     }
 }
 
+/// Of the first layer that prepares pictures, in the first net that has any.
+fn first_transform(nets: &[&Net<'_>]) -> Result<Option<Transform>, ImportError> {
+    let prepares = |layer: &&Layer<'_>| {
+        let reads_files = matches!(layer.kind.as_str(), "Data" | "ImageData" | "WindowData");
+        Role::of(layer) == Role::Data && (reads_files || layer.message.has("transform_param"))
+    };
+    let layer = nets.iter().find_map(|net| net.layers.iter().find(prepares));
+    let read = |layer: &Layer<'_>| Transform::read(layer).map_err(|reason| ImportError::layer(layer.title(), reason));
+    layer.map(read).transpose()
+}
+
+/// Whether the nets say what is subtracted from pictures, if only that nothing is.
+pub fn states_mean(nets: &[&Net<'_>]) -> Result<bool, ImportError> {
+    Ok(first_transform(nets)?.is_some_and(|transform| transform.mean.is_some() || transform.mean_file.is_none()))
+}
+
 /// How pictures become the input. The layers of `nets` that give pictures tell; the first net that has any counts.
 ///
 /// Layers that read pictures from files subtract nothing and multiply by one where they do not say otherwise.
@@ -202,13 +218,8 @@ pub fn preprocess(
     channels: usize,
     notes: &mut Vec<String>,
 ) -> Result<FoundPreprocess, ImportError> {
-    let prepares = |layer: &&Layer<'_>| {
-        let reads_files = matches!(layer.kind.as_str(), "Data" | "ImageData" | "WindowData");
-        Role::of(layer) == Role::Data && (reads_files || layer.message.has("transform_param"))
-    };
     let mut found = FoundPreprocess::default();
-    if let Some(layer) = nets.iter().find_map(|net| net.layers.iter().find(prepares)) {
-        let transform = Transform::read(layer).map_err(|reason| ImportError::layer(layer.title(), reason))?;
+    if let Some(transform) = first_transform(nets)? {
         found.scale = Some(vec![transform.scale.unwrap_or(1.0)]);
         found.mean = match (transform.mean, transform.mean_file) {
             (Some(mean), _) => Some(mean),

@@ -34,10 +34,28 @@ pub struct Sources<'a> {
     pub h5: Option<&'a [u8]>,
     /// A `.binaryproto`.
     pub mean: Option<&'a [u8]>,
+    /// A `.binaryproto` that may be another net's: it serves where the net states no mean and has as many channels.
+    pub mean_beside: Option<&'a [u8]>,
+}
+
+impl<'a> Sources<'a> {
+    /// The mean that was given, and whether it may be another net's.
+    fn mean(&self) -> Result<Option<(MeanImage, bool)>, ImportError> {
+        match (self.mean, self.mean_beside) {
+            (Some(bytes), _) => Ok(Some((MeanImage::read(bytes)?, false))),
+            (None, Some(bytes)) => Ok(MeanImage::read(bytes).ok().map(|mean| (mean, true))),
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 /// Reads a net. The description is the prototxt's where there is one, else the caffemodel's own.
 pub fn read(sources: &Sources<'_>, options: &LoadOptions) -> Result<Imported, ImportError> {
+    Ok(read_and_tell(sources, options)?.0)
+}
+
+/// As [`read`]; also whether the mean image served.
+pub fn read_and_tell(sources: &Sources<'_>, options: &LoadOptions) -> Result<(Imported, bool), ImportError> {
     if sources.caffemodel.is_some_and(looks_like_solverstate) {
         return Err(ImportError::Unsupported(
             "it is the state of a solver, from which training goes on, not a net: give the .caffemodel beside it"
@@ -79,7 +97,7 @@ pub fn read(sources: &Sources<'_>, options: &LoadOptions) -> Result<Imported, Im
         }
     };
     let nets: Vec<&Net<'_>> = described.iter().chain(&trained).collect();
-    import(net, &nets, &weights, sources.mean, options)
+    import(net, &nets, &weights, sources.mean()?, options)
 }
 
 /// The description of a training run names the net's in one of its fields.
@@ -103,13 +121,19 @@ fn import(
     net: &Net<'_>,
     nets: &[&Net<'_>],
     weights: &Weights<'_>,
-    mean: Option<&[u8]>,
+    mean: Option<(MeanImage, bool)>,
     options: &LoadOptions,
-) -> Result<Imported, ImportError> {
+) -> Result<(Imported, bool), ImportError> {
     let wiring = Wiring::new(net, layers::is_supported)?;
     let mut input = Described::new(net, &wiring.input)?;
     input.infer_channels(net, &wiring, weights)?;
-    let mean = mean.map(MeanImage::read).transpose()?;
+    let mean = match mean {
+        Some((mean, true)) => {
+            let fits = input.channels.is_none_or(|channels| channels == mean.channels.len());
+            (fits && !input::states_mean(nets)?).then_some(mean)
+        }
+        given => given.map(|(mean, _)| mean),
+    };
     if let Some(mean) = &mean {
         input.channels = input.channels.or(Some(mean.channels.len()));
     }
@@ -129,5 +153,5 @@ fn import(
     let mut imported = Imported::new(ImportError::brief(&net.name), built.net);
     imported.preprocess = preprocess;
     imported.notes = notes;
-    Ok(imported)
+    Ok((imported, mean.is_some()))
 }

@@ -1,6 +1,6 @@
 //! The weights of a net: blobs by the name of their layer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use super::blob::Blob;
@@ -15,7 +15,32 @@ pub struct Weights<'a> {
 
 enum Store<'a> {
     Binary(HashMap<String, Vec<&'a [u8]>>),
-    Hdf5 { file: Box<hdf5_pure::File>, file_bytes: u64 },
+    Hdf5 { file: Box<hdf5_pure::File>, left: Left },
+}
+
+/// What the blobs of an HDF5 file may still take: layers may share one dataset, and each reads its own copy.
+struct Left {
+    /// Bytes in the file.
+    stored: Cell<u64>,
+    /// Bytes in memory.
+    unpacked: Cell<u64>,
+}
+
+impl Left {
+    fn of_file(bytes: u64) -> Self {
+        Self { stored: Cell::new(bytes), unpacked: Cell::new(crate::formats::MAX_FILE_BYTES) }
+    }
+
+    /// Takes the numbers of a blob; `None` if they are more than can be left.
+    fn take(&self, count: u64, is_chunked: bool) -> Option<()> {
+        // Deflate, of chunks, makes at most 1032 bytes of one.
+        let ratio = if is_chunked { 1032 } else { 1 };
+        let bytes = count.checked_mul(size_of::<f32>() as u64)?;
+        let (stored, unpacked) = (self.stored.get(), self.unpacked.get());
+        self.stored.set(stored.checked_sub(bytes.div_ceil(ratio))?);
+        self.unpacked.set(unpacked.checked_sub(bytes)?);
+        Some(())
+    }
 }
 
 /// More blobs of one layer are not looked for.
@@ -36,7 +61,7 @@ impl<'a> Weights<'a> {
         if file.group("data").is_err() {
             return Err(ImportError::Damaged("the HDF5 file has no group `data`, as the weights of Caffe have".into()));
         }
-        let store = Store::Hdf5 { file: Box::new(file), file_bytes: bytes.len() as u64 };
+        let store = Store::Hdf5 { file: Box::new(file), left: Left::of_file(bytes.len() as u64) };
         Ok(Self { store, read: RefCell::default() })
     }
 
@@ -53,7 +78,7 @@ impl<'a> Weights<'a> {
                 };
                 blobs.iter().enumerate().take(MAX_BLOBS).map(read).collect::<Result<_, _>>()?
             }
-            Store::Hdf5 { file, file_bytes } => hdf5_blobs(file, *file_bytes, layer)?,
+            Store::Hdf5 { file, left } => hdf5_blobs(file, left, layer)?,
         };
         self.read.borrow_mut().insert(layer.to_string(), blobs.clone());
         Ok(blobs)
@@ -69,7 +94,7 @@ impl<'a> Weights<'a> {
     }
 }
 
-fn hdf5_blobs(file: &hdf5_pure::File, file_bytes: u64, layer: &str) -> Result<Vec<Blob>, String> {
+fn hdf5_blobs(file: &hdf5_pure::File, left: &Left, layer: &str) -> Result<Vec<Blob>, String> {
     let path = format!("data/{layer}");
     if layer.is_empty() || file.group(&path).is_err() {
         return Ok(Vec::new());
@@ -81,12 +106,9 @@ fn hdf5_blobs(file: &hdf5_pure::File, file_bytes: u64, layer: &str) -> Result<Ve
             format!("its blob {i} cannot be read: {}", ImportError::brief(&error.to_string()))
         };
         let shape = dataset.shape().map_err(|error| wrong(&error))?;
-        // Deflate, of chunks, makes at most 1032 bytes of one.
-        let ratio = if dataset.is_chunked() { 1032 } else { 1 };
-        let limit = file_bytes.saturating_mul(ratio).min(crate::formats::MAX_FILE_BYTES) / size_of::<f32>() as u64;
         let count = shape.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim));
-        if count.is_none_or(|count| count > limit) {
-            return Err(wrong(&"it claims more numbers than the file can hold"));
+        if count.and_then(|count| left.take(count, dataset.is_chunked())).is_none() {
+            return Err(wrong(&"it claims more numbers than the file can hold beside its other blobs"));
         }
         let shape: Option<Vec<usize>> = shape.into_iter().map(|dim| usize::try_from(dim).ok()).collect();
         let shape = shape.ok_or_else(|| wrong(&"it has a dimension beyond any machine"))?;
@@ -95,4 +117,23 @@ fn hdf5_blobs(file: &hdf5_pure::File, file_bytes: u64, layer: &str) -> Result<Ve
         blobs.push(Blob { shape, data: data.into() });
     }
     Ok(blobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_of_hdf5_are_bounded_together() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/nets/caffe/alex.caffemodel.h5");
+        let bytes = std::fs::read(path).unwrap();
+        let file = hdf5_pure::File::from_bytes(bytes.clone()).unwrap();
+        let left = Left::of_file(bytes.len() as u64);
+        assert_eq!(hdf5_blobs(&file, &left, "conv1").unwrap().len(), 2);
+        let error = (0..bytes.len()).find_map(|_| hdf5_blobs(&file, &left, "conv1").err()).unwrap();
+        assert!(error.ends_with("more numbers than the file can hold beside its other blobs"), "{error}");
+        let left = Left::of_file(1 << 20);
+        assert!(left.take(1 << 27, true).is_some() && left.take(1 << 19, false).is_none());
+        assert!(Left::of_file(u64::MAX).take(1 << 31, true).is_none());
+    }
 }

@@ -193,4 +193,21 @@ mod tests {
             assert!(error.contains(expected), "{error} should say {expected}");
         }
     }
+
+    #[test]
+    fn dictionaries_without_names_are_walked_no_more_often_than_others() {
+        let mut object = b"}q\x10(".to_vec();
+        for key in 0..2000u16 {
+            object.push(b'M');
+            object.extend(key.to_le_bytes());
+            object.push(b'N');
+        }
+        object.extend(b"u0}(");
+        for number in 0..500 {
+            object.extend(format!("U\x04k{number:03}h\x10").into_bytes());
+        }
+        object.push(b'u');
+        let error = tensors(&checkpoint(&object)).unwrap_err().to_string();
+        assert!(error.contains("contain each other so often"), "{error}");
+    }
 }

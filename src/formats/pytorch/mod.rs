@@ -5,6 +5,7 @@
 
 mod archive;
 mod cifar;
+mod described;
 mod export;
 mod legacy;
 mod names;
@@ -50,4 +51,10 @@ pub fn read(bytes: &[u8], options: &LoadOptions) -> Result<Imported, ImportError
 /// The net that a safetensors file without a description has the weights of.
 pub fn read_safetensors(bytes: &[u8], options: &LoadOptions) -> Result<Imported, ImportError> {
     recognize::net(safe::tensors(bytes)?, options)
+}
+
+/// The net that a net file describes, with the weights of a state dict: by the names of its layers, or in the file's
+/// order where that has others.
+pub fn read_with_net_file(dict: StateDict, net_file: &str) -> Result<Imported, ImportError> {
+    described::net(dict, net_file)
 }

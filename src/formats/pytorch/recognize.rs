@@ -54,9 +54,9 @@ struct Fit {
     extras: Vec<String>,
 }
 
-struct Misfit {
-    wanted: ParamSpec,
-    found: Option<Vec<usize>>,
+pub(super) struct Misfit {
+    pub wanted: ParamSpec,
+    pub found: Option<Vec<usize>>,
 }
 
 impl Fit {

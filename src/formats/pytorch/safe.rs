@@ -13,7 +13,7 @@ pub fn tensors(bytes: &[u8]) -> Result<StateDict, ImportError> {
     let damaged = |error| ImportError::Damaged(ImportError::brief(&format!("{error}")));
     check_header(bytes)?;
     let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
-    let mut dict = StateDict::default();
+    let mut dict = StateDict { is_sorted: true, ..StateDict::default() };
     // Sorted, so that notes and errors have the same order each time.
     let sorted: BTreeMap<_, _> = file.tensors().into_iter().collect();
     for (name, tensor) in sorted {

@@ -13,6 +13,8 @@ pub struct StateDict {
     pub params: BTreeMap<String, Param>,
     /// The names in the file's order.
     pub order: Vec<String>,
+    /// The file sorts its names: their order says nothing of layers.
+    pub is_sorted: bool,
     /// Whole sentences about what was left out.
     pub notes: Vec<String>,
 }
@@ -25,10 +27,10 @@ impl StateDict {
     }
 
     /// Gives tensors other names, in place of all that they had.
-    pub(super) fn renamed(self, rename: impl Fn(&str) -> String) -> Self {
+    pub(super) fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
         let order = self.order.iter().map(|name| rename(name)).collect();
-        let params = self.params.into_iter().map(|(name, param)| (rename(&name), param)).collect();
-        Self { params, order, notes: self.notes }
+        let params = std::mem::take(&mut self.params).into_iter().map(|(name, param)| (rename(&name), param)).collect();
+        Self { params, order, ..self }
     }
 
     /// Takes off what wrappers put in front of all names: `DataParallel`, `torch.compile`, Lightning.
@@ -136,10 +138,15 @@ impl Walk<'_, '_, '_> {
         Some(parts.flat_map(|entries| entries.into_owned()).collect())
     }
 
-    fn visit(&mut self, id: Id, name: &str, depth: usize) -> Result<(), ImportError> {
-        self.visits_left = self.visits_left.checked_sub(1).ok_or_else(|| {
+    fn spend(&mut self, visits: usize) -> Result<(), ImportError> {
+        self.visits_left = self.visits_left.checked_sub(visits).ok_or_else(|| {
             ImportError::TooLarge("its few objects contain each other so often that they are not read".into())
         })?;
+        Ok(())
+    }
+
+    fn visit(&mut self, id: Id, name: &str, depth: usize) -> Result<(), ImportError> {
+        self.spend(1)?;
         match find_tensor(self.pickle, id) {
             Some(Found::Tensor(view)) => {
                 let param = self.storages.tensor(name, &view)?;
@@ -154,6 +161,8 @@ impl Walk<'_, '_, '_> {
             None => {}
         }
         let Some(members) = self.members(id) else { return Ok(()) };
+        // Copied, and looked through whatever their keys are.
+        self.spend(members.len())?;
         if depth == MAX_DEPTH {
             let reason = format!("objects that lie more than {MAX_DEPTH} deep in each other are not read");
             return Err(ImportError::TooLarge(reason));

@@ -175,7 +175,7 @@ fn a_mean_image_becomes_a_mean_for_each_channel() {
     let (model, mean) =
         (read_bytes(&folder.join("lenet_iter_10000.caffemodel")), read_bytes(&folder.join("mnist_mean.binaryproto")));
     assert!(caffe::looks_like_mean(&mean) && !caffe::looks_like_mean(&model) && !caffe::looks_like_caffemodel(&mean));
-    let sources = Sources { prototxt: Some(&text), caffemodel: Some(&model), mean: Some(&mean), h5: None };
+    let sources = Sources { prototxt: Some(&text), caffemodel: Some(&model), mean: Some(&mean), ..Sources::default() };
     let imported = caffe::read(&sources, &LoadOptions::default()).unwrap();
     // The mean of all pixels of the MNIST training pictures.
     let found = imported.preprocess.mean.unwrap();

@@ -109,3 +109,83 @@ fn the_user_has_the_last_word_on_any_net() {
         assert!(!loaded.notes.iter().any(|note| note.contains("do not say how")), "{:?}", loaded.notes);
     }
 }
+
+/// The net of PyTorch's tutorial, under names of its own and under others.
+#[test]
+fn a_net_file_says_of_which_net_weights_are() {
+    let weights = data_path("pytorch/tutorial.pt");
+    let folder = folder(&[]);
+    let net_file = |first: &str| {
+        let path = folder.path().join(format!("{first}.net"));
+        let text = format!(
+            "input 3x32x32\n{first}: conv 2 5x5 / relu / pool1: maxpool 2\nconv2: conv 4 5x5 / relu / maxpool 2\n\
+             fc1: fc 7 / relu / fc2: fc 6 / relu\nfc3: fc 10\n"
+        );
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let reference = data_path("pytorch/tutorial.safetensors");
+    for first in ["conv1", "first"] {
+        let path = net_file(first);
+        let both = load(&[weights.clone(), path.clone()]).unwrap();
+        super::support::check(&both.graph, &reference);
+        assert_eq!(both.notes.iter().any(|note| note.contains("in the file's order")), first != "conv1");
+        let architecture = Some(path.to_string_lossy().into_owned());
+        let named = LoadOptions { architecture, ..LoadOptions::default() };
+        let named = formats::load_files(std::slice::from_ref(&weights), &named).unwrap();
+        assert_eq!((named.graph.params(), names(&named)[0]), (both.graph.params(), "tutorial.pt"));
+    }
+    let other = folder.path().join("other.net");
+    fs::write(&other, "input 3x32x32\nconv1: conv 2 5x5 / relu / fc1: fc 7\n").unwrap();
+    let error = load(&[weights, other]).unwrap_err().to_string();
+    assert!(error.contains("`fc1.weight` is [7, 100] and should be [7, 1568]"), "{error}");
+}
+
+/// A mean image of 2×2 pixels in one BlobProto: its shape, and packed values.
+fn mean_image(channels: u8) -> Vec<u8> {
+    let values: Vec<u8> = (0..channels).flat_map(|c| [f32::from(c) + 1.0; 4]).flat_map(f32::to_le_bytes).collect();
+    let mut bytes = vec![0x08, 1, 0x10, channels, 0x18, 2, 0x20, 2, 0x2a, values.len() as u8];
+    bytes.extend(values);
+    bytes
+}
+
+#[test]
+fn a_mean_beside_a_net_serves_where_it_fits_and_none_is_stated() {
+    let folder = folder(&[
+        ("caffe/alex.caffemodel", "alex.caffemodel"),
+        ("caffe/alex.prototxt", "alex.prototxt"),
+        ("caffe/goog.caffemodel", "goog.caffemodel"),
+        ("caffe/goog_train_val.prototxt", "goog.prototxt"),
+    ]);
+    let at = |name: &str| folder.path().join(name);
+    let mean = |name: &str| {
+        let loaded = load(&[at(name)]).unwrap();
+        let is_listed = names(&loaded).contains(&"any.binaryproto");
+        assert_eq!(is_listed, loaded.notes.iter().any(|note| note.starts_with("any.binaryproto beside it")), "{name}");
+        is_listed.then(|| loaded.graph.preprocess().mean.clone())
+    };
+    fs::write(at("any.binaryproto"), mean_image(3)).unwrap();
+    assert_eq!(mean("alex.prototxt"), Some(vec![1.0, 2.0, 3.0]));
+    assert_eq!(mean("goog.prototxt"), None);
+    fs::write(at("any.binaryproto"), mean_image(1)).unwrap();
+    assert_eq!(mean("alex.prototxt"), None);
+    // One that is given is the net's, whatever the net says.
+    let given = load(&[at("goog.prototxt"), at("any.binaryproto")]).unwrap();
+    assert_eq!(given.graph.preprocess().mean, [1.0; 3]);
+}
+
+#[test]
+fn what_is_wrong_in_a_prototxt_is_told_by_its_line() {
+    let folder = folder(&[("caffe/alex.caffemodel", "alex.caffemodel")]);
+    let at = |name: &str| folder.path().join(name);
+    let text = fs::read_to_string(data_path("caffe/alex.prototxt")).unwrap();
+    let loaded = |name: &str, text: &[u8]| {
+        fs::write(at(name), text).unwrap();
+        load(&[at(name), at("alex.caffemodel")]).map_err(|error| error.to_string())
+    };
+    assert!(loaded("latin.prototxt", &[b"# na\xefve\n", text.as_bytes()].concat()).is_ok());
+    let broken = loaded("broken.prototxt", b"name: \"a\"\nlayer {\n  name: \n}\n").unwrap_err();
+    assert!(broken.contains("line"), "{broken}");
+    let solver = loaded("solver.prototxt", b"net: \"train_val.prototxt\"\nbase_lr: 0.01\n").unwrap_err();
+    assert!(solver.contains("give `train_val.prototxt` instead"), "{solver}");
+}

@@ -15,8 +15,8 @@ use crate::base::atomic;
 use crate::formats::{self, FormatError, LoadOptions};
 use crate::tasks::home::Home;
 
-/// The environment variable that names a URL (http, https or file) or a folder where files of the catalogue are looked for before their makers'
-/// own addresses, as `MIRROR/FILE`: for machines without internet, and for tests.
+/// The environment variable that names a URL (http, https or file) or a folder where files of the catalogue are looked for
+/// before their makers' own addresses, as `MIRROR/FILE`: for machines without internet, and for tests.
 pub const MIRROR_VARIABLE: &str = "ONEIRIC_MIRROR";
 
 /// Longer lists of names are not read.
@@ -258,7 +258,7 @@ fn unpacked(archive: &Path, remote: &Remote, staging: &Path) -> Result<Vec<&'sta
 fn reject(staging: &Path, files: impl IntoIterator<Item = &'static str>) -> String {
     let told = files.into_iter().filter_map(|file| match download::reject(&staging.join(file)) {
         Ok(None) => Some(format!("; {file} was removed")),
-        Ok(Some(aside)) => Some(format!("; {file} is kept as {}", aside.display())),
+        Ok(Some(aside)) => Some(format!("; {file} is kept as {aside}")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => Some(format!("; remove {file}, which cannot be removed: {error}")),
     });

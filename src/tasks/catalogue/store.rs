@@ -458,7 +458,8 @@ impl Copies {
     }
 
     fn name_of(&self, path: &Path) -> Option<String> {
-        self.by_name.iter().find(|(_, copied)| is_same_file(copied, path)).map(|(name, _)| name.clone())
+        let is_it = |copied: &Path| copied == path || is_same_file(copied, path);
+        self.by_name.iter().find(|(_, copied)| is_it(copied)).map(|(name, _)| name.clone())
     }
 
     fn make(&self, folder: &Path) -> Result<Vec<Entry>, StoreError> {
@@ -481,4 +482,31 @@ pub(super) fn entry(folder: &Path, name: &str, from: Option<String>) -> Result<E
     // A file that is not writable cannot be put to disk on some systems, and need not be.
     let _ = OpenOptions::new().write(true).open(&path).and_then(|file| file.sync_all());
     Ok(Entry { file: name.to_string(), bytes: sums.bytes, sha256: sums.sha256, from })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_lie_as_their_originals_do_and_nothing_comes_from_elsewhere() {
+        let names = |given: &[&str], read: &[&str]| {
+            let [given, read] = [given, read].map(|paths| paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+            let copies = Copies::of(&given, &read, &LoadOptions::default())?;
+            Ok::<_, StoreError>(copies.by_name.into_keys().collect::<Vec<_>>().join(" "))
+        };
+        let beside = names(&["zoo/a.onnx"], &["zoo/a.onnx", "zoo/data/w.bin", "zoo/labels.txt"]);
+        assert_eq!(beside.ok().as_deref(), Some("a.onnx data/w.bin labels.txt"));
+        // A mean that was found beside the description, which was given with weights of another folder.
+        let apart = names(&["a/net.prototxt", "b/net.caffemodel"], &["b/net.caffemodel", "a/mean.binaryproto"]);
+        assert_eq!(apart.ok().as_deref(), Some("mean.binaryproto net.caffemodel net.prototxt"));
+        for outside in ["w.bin", "other/w.bin", "zoo/../w.bin", "/w.bin"] {
+            let error = names(&["zoo/a.onnx"], &["zoo/a.onnx", outside]).expect_err(outside);
+            assert!(matches!(error, StoreError::Outside(_)), "{error}");
+        }
+        for strange in ["zoo/.git/w.bin", "zoo/a:b", "zoo/NET.TOML"] {
+            let error = names(&["zoo/a.onnx"], &["zoo/a.onnx", strange]).expect_err(strange);
+            assert!(matches!(error, StoreError::FileName(_)), "{error}");
+        }
+    }
 }

@@ -236,7 +236,7 @@ fn a_wrong_archive_does_not_stay_in_the_way() {
         _ => Answer::Serve,
     });
     let place = Place::new();
-    let mut fetch = || fetching(&server).run_for(net, &place.store, &mut |_| ControlFlow::Continue(()));
+    let fetch = || fetching(&server).run_for(net, &place.store, &mut |_| ControlFlow::Continue(()));
     let error = fetch().expect_err("a web page").to_string();
     assert!(error.contains("127.0.0.1:") && error.contains("sent a web page instead of a.tar.gz"), "{error}");
     let error = fetch().expect_err("no archive");

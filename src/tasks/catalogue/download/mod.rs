@@ -168,7 +168,7 @@ fn already_there(wanted: &Wanted, path: &Path, watch: Watch<'_>) -> Result<Found
     };
     let aside = reject(path).map_err(|source| DownloadError::Disk { path: path.into(), source })?;
     Ok(aside.map_or(Found::Nothing, |aside| {
-        let (file, aside) = (&wanted.file, aside.display());
+        let file = &wanted.file;
         Found::PutAside(format!("what was put there by hand as {file} is {instead}; it is kept as {aside}"))
     }))
 }

@@ -52,8 +52,8 @@ pub fn origin_of(path: &Path) -> Option<Note> {
 }
 
 /// Takes a whole file that is not the one that is wanted out of the way. One that was fetched is removed; what somebody
-/// put there by hand is kept as `FILE.wrong`, whose path is given.
-pub fn reject(path: &Path) -> io::Result<Option<PathBuf>> {
+/// put there by hand is kept beside it as `FILE.wrong`, and that name is given.
+pub fn reject(path: &Path) -> io::Result<Option<String>> {
     if origin_of(path).is_some() {
         fs::remove_file(path)?;
         let _ = fs::remove_file(with(path, NOTE));
@@ -61,7 +61,7 @@ pub fn reject(path: &Path) -> io::Result<Option<PathBuf>> {
     }
     let aside = with(path, WRONG);
     fs::rename(path, &aside)?;
-    Ok(Some(aside))
+    Ok(Some(aside.file_name().unwrap_or_default().to_string_lossy().into_owned()))
 }
 
 /// Whether [`reject`] gave a file this name.

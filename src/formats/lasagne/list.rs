@@ -21,6 +21,8 @@ pub struct ParamList {
 /// The most arrays of one net.
 const MAX_ARRAYS: usize = 1 << 16;
 
+/// Numbers that the arrays of a pickle may have whatever its length is.
+const SPARE_NUMBERS: usize = 1 << 20;
 impl ParamList {
     /// Reads an `.npz`, a pickle of a list of arrays or of the zoo's dictionary, or an `.npy` of a list of arrays.
     pub fn read(bytes: &[u8]) -> Result<Self, ImportError> {
@@ -83,6 +85,8 @@ impl ParamList {
         // One array may be listed any number of times; it is decoded once.
         let mut decoded: std::collections::HashMap<Id, Param> = std::collections::HashMap::new();
         let mut arrays = Vec::with_capacity(items.len());
+        // Several arrays may be of the same bytes, each of them a copy.
+        let mut numbers_left = bytes.len().max(SPARE_NUMBERS);
         for (number, &id) in items.iter().enumerate() {
             if let Some(array) = decoded.get(&id) {
                 arrays.push(array.clone());
@@ -93,6 +97,10 @@ impl ParamList {
                 ImportError::field(&format!("array {number}"), reason)
             })??;
             decoded.insert(id, array.clone());
+            let numbers = array.data.len().saturating_add(array.shape.len());
+            numbers_left = numbers_left.checked_sub(numbers).ok_or_else(|| {
+                ImportError::TooLarge("its arrays share their bytes so often that they are not read".into())
+            })?;
             arrays.push(array);
         }
         let labels = entry(&["synset words", "labels", "classes"]).map(|id| labels(&pickle, id)).unwrap_or_default();

@@ -118,6 +118,56 @@ impl Pieces {
         }
     }
 
+    /// Refuses what the net has no use for.
+    pub fn check_belonging(&self) -> Result<(), FormatError> {
+        let kind_of = |part: &Option<Part>| part.as_ref().map(|part| part.kind);
+        let (weights, description) = (kind_of(&self.weights), kind_of(&self.description));
+        if let Some(part) = &self.description {
+            let fits = match part.kind {
+                FileKind::Prototxt => matches!(weights, None | Some(FileKind::Caffemodel | FileKind::Hdf5)),
+                FileKind::NetFile => matches!(
+                    weights,
+                    None | Some(
+                        FileKind::Npz
+                            | FileKind::Pickle
+                            | FileKind::PyTorch
+                            | FileKind::PyTorchLegacy
+                            | FileKind::Safetensors
+                    )
+                ),
+                _ => false,
+            };
+            if !fits {
+                return Err(self.stranger(part));
+            }
+        }
+        let is_of_caffe = matches!(weights, Some(FileKind::Caffemodel | FileKind::Hdf5))
+            || (weights, description) == (None, Some(FileKind::Prototxt));
+        match &self.mean {
+            Some(mean) if !is_of_caffe => Err(self.stranger(mean)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what a net that says everything itself has no use for.
+    pub fn check_alone(&self) -> Result<(), FormatError> {
+        match self.description.as_ref().or(self.mean.as_ref()) {
+            Some(part) => Err(self.stranger(part)),
+            None => Ok(()),
+        }
+    }
+
+    fn stranger(&self, part: &Part) -> FormatError {
+        match self.lead() {
+            Ok(lead) if lead.path != part.path => FormatError::NotOneNet {
+                paths: Box::new([lead.path.clone(), part.path.clone()]),
+                reason: format!("{} takes nothing from {}", lead.kind, part.kind),
+            },
+            Ok(_) => FormatError::Unsupported { path: part.path.clone(), found: part.kind },
+            Err(error) => error,
+        }
+    }
+
     pub fn paths(&self) -> Vec<PathBuf> {
         let parts = [&self.weights, &self.description, &self.mean, &self.labels];
         parts.into_iter().flatten().map(|part| part.path.clone()).chain(self.also.iter().cloned()).collect()

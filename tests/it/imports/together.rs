@@ -189,3 +189,29 @@ fn what_is_wrong_in_a_prototxt_is_told_by_its_line() {
     let solver = loaded("solver.prototxt", b"net: \"train_val.prototxt\"\nbase_lr: 0.01\n").unwrap_err();
     assert!(solver.contains("give `train_val.prototxt` instead"), "{solver}");
 }
+
+#[test]
+fn what_a_net_has_no_use_for_is_refused() {
+    let folder = folder(&[]);
+    let (mean, net_file) = (folder.path().join("mean.binaryproto"), folder.path().join("my.net"));
+    fs::write(&mean, mean_image(3)).unwrap();
+    fs::write(&net_file, "input 3x8x8\nfc 2\n").unwrap();
+    let at = |name: &str| data_path(name);
+    let cases = [
+        (vec![at("onnx/opset8.onnx"), at("caffe/alex.prototxt")], "an ONNX net takes nothing from a Caffe net's desc"),
+        (vec![at("onnx/opset8.onnx"), mean.clone()], "an ONNX net takes nothing from a Caffe mean"),
+        (vec![at("caffe/alex.caffemodel"), net_file.clone()], "a Caffe net takes nothing from a net file"),
+        (vec![net_file.clone(), mean], "a net file takes nothing from a Caffe mean"),
+        (vec![at("pytorch/zip.pt"), at("caffe/alex.prototxt")], "takes nothing from a Caffe net's description"),
+    ];
+    for (paths, expected) in cases {
+        let error = load(&paths).unwrap_err().to_string();
+        assert!(error.contains("do not belong to one net") && error.contains(expected), "{error}");
+    }
+    let own = folder.path().join("own.safetensors");
+    let graph = load(std::slice::from_ref(&net_file)).unwrap().graph;
+    fs::write(&own, formats::native::to_bytes(&graph, formats::Precision::F32).unwrap()).unwrap();
+    assert!(load(std::slice::from_ref(&own)).is_ok());
+    let error = load(&[own, net_file]).unwrap_err().to_string();
+    assert!(error.contains("takes nothing from a net file"), "{error}");
+}

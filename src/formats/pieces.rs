@@ -1,6 +1,6 @@
 //! The files of one net, by what they are to it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,7 @@ pub(super) struct Part {
 impl Part {
     pub fn read(path: &Path) -> Result<Self, FormatError> {
         let read_error = |source| FormatError::Read { path: path.into(), source };
-        // Asked before opening: opening a pipe would wait for its writer.
-        let metadata = std::fs::metadata(path).map_err(read_error)?;
-        if !metadata.is_file() {
-            let what = if metadata.is_dir() { "a folder" } else { "a device or a pipe" };
-            return Err(FormatError::NotAFile { path: path.into(), what });
-        }
+        let metadata = regular(path)?;
         let mut file = File::open(path).map_err(read_error)?;
         let mut bytes = Vec::new();
         file.by_ref().take(sniff::PREFIX_BYTES as u64).read_to_end(&mut bytes).map_err(read_error)?;
@@ -42,6 +37,12 @@ impl Part {
         }
     }
 
+    /// A list of class names of any encoding, which their own reader reads.
+    fn of_labels(path: &Path) -> Result<Self, FormatError> {
+        regular(path)?;
+        Ok(Self { path: path.into(), kind: FileKind::Text, bytes: Vec::new() })
+    }
+
     /// The file's name without its ending.
     pub fn name(&self) -> String {
         self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
@@ -50,6 +51,16 @@ impl Part {
     pub fn file_name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
+}
+
+/// What is known of a file before it is opened: opening a pipe would wait for its writer.
+fn regular(path: &Path) -> Result<Metadata, FormatError> {
+    let metadata = std::fs::metadata(path).map_err(|source| FormatError::Read { path: path.into(), source })?;
+    if metadata.is_file() {
+        return Ok(metadata);
+    }
+    let what = if metadata.is_dir() { "a folder" } else { "a device or a pipe" };
+    Err(FormatError::NotAFile { path: path.into(), what })
 }
 
 /// The files of one net by what they are to it.
@@ -93,7 +104,7 @@ impl Pieces {
     /// The files that options name.
     pub fn take_named(&mut self, options: &LoadOptions) -> Result<(), FormatError> {
         if let Some(path) = &options.labels {
-            self.labels = Some(Part::read(path)?);
+            self.labels = Some(Part::of_labels(path)?);
         }
         if let Some(path) = &options.weights {
             self.take(Part::read(path)?)?;
@@ -105,17 +116,6 @@ impl Pieces {
             self.description = Some(Part::read(architecture)?);
         }
         Ok(())
-    }
-
-    /// What the others belong to.
-    pub fn lead(&self) -> Result<&Part, FormatError> {
-        if let Some(lead) = self.weights.as_ref().or(self.description.as_ref()) {
-            return Ok(lead);
-        }
-        match self.mean.as_ref().or(self.labels.as_ref()) {
-            Some(Part { path, kind, .. }) => Err(FormatError::Unsupported { path: path.clone(), found: *kind }),
-            None => Err(FormatError::NoFiles),
-        }
     }
 
     /// Refuses what the net has no use for.
@@ -165,6 +165,17 @@ impl Pieces {
             },
             Ok(_) => FormatError::Unsupported { path: part.path.clone(), found: part.kind },
             Err(error) => error,
+        }
+    }
+
+    /// What the others belong to.
+    pub fn lead(&self) -> Result<&Part, FormatError> {
+        if let Some(lead) = self.weights.as_ref().or(self.description.as_ref()) {
+            return Ok(lead);
+        }
+        match self.mean.as_ref().or(self.labels.as_ref()) {
+            Some(Part { path, kind, .. }) => Err(FormatError::Unsupported { path: path.clone(), found: *kind }),
+            None => Err(FormatError::NoFiles),
         }
     }
 

@@ -215,3 +215,23 @@ fn what_a_net_has_no_use_for_is_refused() {
     let error = load(&[own, net_file]).unwrap_err().to_string();
     assert!(error.contains("takes nothing from a net file"), "{error}");
 }
+
+#[test]
+fn files_of_labels_may_be_in_any_encoding() {
+    let folder = folder(&[]);
+    let (labels, net_file) = (folder.path().join("labels.txt"), folder.path().join("my.net"));
+    fs::write(&net_file, "input 3x8x8\nfc 2\n").unwrap();
+    let said = LoadOptions { labels: Some(labels.clone()), ..LoadOptions::default() };
+    let load = |bytes: &[u8]| {
+        fs::write(&labels, bytes).unwrap();
+        formats::load_files(std::slice::from_ref(&net_file), &said)
+    };
+    let latin = load(b"caf\xe9\ndog\n").unwrap();
+    assert_eq!((latin.graph.labels()[1].as_str(), names(&latin)[1]), ("dog", "labels.txt"));
+    assert_eq!(load(b"\xff\xfec\0a\0t\0\n\0d\0o\0g\0").unwrap().graph.labels(), ["cat", "dog"]);
+    let empty = load(b"").unwrap_err().to_string();
+    assert!(empty.ends_with("there are no class names in it: one a line is expected"), "{empty}");
+    let folder_error = LoadOptions { labels: Some(folder.path().into()), ..LoadOptions::default() };
+    let error = formats::load_files(std::slice::from_ref(&net_file), &folder_error).unwrap_err().to_string();
+    assert!(error.ends_with("is a folder, not a file"), "{error}");
+}

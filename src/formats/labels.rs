@@ -90,7 +90,7 @@ fn number_of(line: &str) -> Option<(usize, &str)> {
 }
 
 /// `tench, Tinca tinca` of `n01440764 tench, Tinca tinca`.
-fn without_wordnet_id(line: &str) -> &str {
+pub(super) fn without_wordnet_id(line: &str) -> &str {
     match line.split_once([' ', '\t', ',']) {
         Some((id, name)) if id.len() == 9 && id.starts_with('n') && id[1..].bytes().all(|b| b.is_ascii_digit()) => {
             name.trim()

@@ -1,5 +1,6 @@
 //! Names of classes: files of labels, and the lists of the sets that most nets are trained on.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -41,12 +42,25 @@ pub(super) fn read(path: &Path) -> Result<Vec<String>, FormatError> {
     if bytes.len() as u64 > MAX_LABEL_FILE_BYTES {
         return Err(wrong(format!("files of labels of more than {MAX_LABEL_FILE_BYTES} bytes are not read")));
     }
-    let text = String::from_utf8_lossy(&bytes);
+    let text = decoded(&bytes);
     let labels = parse(&text);
     if labels.is_empty() {
         Err(wrong("there are no class names in it: one a line is expected".into()))
     } else {
         Ok(labels)
+    }
+}
+
+/// A text in UTF-8, or in UTF-16 where it begins with its mark; what is neither is replaced.
+fn decoded(bytes: &[u8]) -> Cow<'_, str> {
+    let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units = bytes.as_chunks().0.iter().map(|&bytes| unit(bytes));
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes),
     }
 }
 
@@ -76,7 +90,7 @@ fn number_of(line: &str) -> Option<(usize, &str)> {
 }
 
 /// `tench, Tinca tinca` of `n01440764 tench, Tinca tinca`.
-fn without_wordnet_id(line: &str) -> &str {
+pub(super) fn without_wordnet_id(line: &str) -> &str {
     match line.split_once([' ', '\t', ',']) {
         Some((id, name)) if id.len() == 9 && id.starts_with('n') && id[1..].bytes().all(|b| b.is_ascii_digit()) => {
             name.trim()
@@ -114,6 +128,17 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(parse(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn labels_may_be_in_other_encodings() {
+        let utf16 = |mark: [u8; 2], bytes: fn(u16) -> [u8; 2]| {
+            mark.into_iter().chain("née\ndog\n".encode_utf16().flat_map(bytes)).collect::<Vec<u8>>()
+        };
+        for bytes in [utf16([0xff, 0xfe], u16::to_le_bytes), utf16([0xfe, 0xff], u16::to_be_bytes)] {
+            assert_eq!(parse(&decoded(&bytes)), ["née", "dog"]);
+        }
+        assert_eq!(parse(&decoded(b"n\xe9e\ndog\n")), ["n\u{fffd}e", "dog"]);
     }
 
     #[test]

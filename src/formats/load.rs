@@ -36,11 +36,15 @@ pub fn load_files(paths: &[PathBuf], options: &LoadOptions) -> Result<Loaded, Fo
     pieces.take_named(options)?;
     let given_labels = pieces.labels.as_ref().map(|part| labels::read(&part.path)).transpose()?.unwrap_or_default();
     let lead = pieces.lead()?;
+    pieces.check_belonging()?;
     if lead.kind == FileKind::Safetensors {
         match native::read(&lead.bytes) {
             Err(NativeError::NoNet) => {}
             Err(source) => return Err(FormatError::Native { path: lead.path.clone(), source }),
-            Ok(graph) => return overridden(graph, &pieces, options, given_labels),
+            Ok(graph) => {
+                pieces.check_alone()?;
+                return overridden(graph, &pieces, options, given_labels);
+            }
         }
     }
     let (path, fallback_name) = (lead.path.clone(), lead.name());

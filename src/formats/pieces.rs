@@ -1,6 +1,6 @@
 //! The files of one net, by what they are to it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,7 @@ pub(super) struct Part {
 impl Part {
     pub fn read(path: &Path) -> Result<Self, FormatError> {
         let read_error = |source| FormatError::Read { path: path.into(), source };
-        // Asked before opening: opening a pipe would wait for its writer.
-        let metadata = std::fs::metadata(path).map_err(read_error)?;
-        if !metadata.is_file() {
-            let what = if metadata.is_dir() { "a folder" } else { "a device or a pipe" };
-            return Err(FormatError::NotAFile { path: path.into(), what });
-        }
+        let metadata = regular(path)?;
         let mut file = File::open(path).map_err(read_error)?;
         let mut bytes = Vec::new();
         file.by_ref().take(sniff::PREFIX_BYTES as u64).read_to_end(&mut bytes).map_err(read_error)?;
@@ -42,6 +37,12 @@ impl Part {
         }
     }
 
+    /// A list of class names of any encoding, which their own reader reads.
+    fn of_labels(path: &Path) -> Result<Self, FormatError> {
+        regular(path)?;
+        Ok(Self { path: path.into(), kind: FileKind::Text, bytes: Vec::new() })
+    }
+
     /// The file's name without its ending.
     pub fn name(&self) -> String {
         self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
@@ -50,6 +51,16 @@ impl Part {
     pub fn file_name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
+}
+
+/// What is known of a file before it is opened: opening a pipe would wait for its writer.
+fn regular(path: &Path) -> Result<Metadata, FormatError> {
+    let metadata = std::fs::metadata(path).map_err(|source| FormatError::Read { path: path.into(), source })?;
+    if metadata.is_file() {
+        return Ok(metadata);
+    }
+    let what = if metadata.is_dir() { "a folder" } else { "a device or a pipe" };
+    Err(FormatError::NotAFile { path: path.into(), what })
 }
 
 /// The files of one net by what they are to it.
@@ -93,7 +104,7 @@ impl Pieces {
     /// The files that options name.
     pub fn take_named(&mut self, options: &LoadOptions) -> Result<(), FormatError> {
         if let Some(path) = &options.labels {
-            self.labels = Some(Part::read(path)?);
+            self.labels = Some(Part::of_labels(path)?);
         }
         if let Some(path) = &options.weights {
             self.take(Part::read(path)?)?;
@@ -105,6 +116,56 @@ impl Pieces {
             self.description = Some(Part::read(architecture)?);
         }
         Ok(())
+    }
+
+    /// Refuses what the net has no use for.
+    pub fn check_belonging(&self) -> Result<(), FormatError> {
+        let kind_of = |part: &Option<Part>| part.as_ref().map(|part| part.kind);
+        let (weights, description) = (kind_of(&self.weights), kind_of(&self.description));
+        if let Some(part) = &self.description {
+            let fits = match part.kind {
+                FileKind::Prototxt => matches!(weights, None | Some(FileKind::Caffemodel | FileKind::Hdf5)),
+                FileKind::NetFile => matches!(
+                    weights,
+                    None | Some(
+                        FileKind::Npz
+                            | FileKind::Pickle
+                            | FileKind::PyTorch
+                            | FileKind::PyTorchLegacy
+                            | FileKind::Safetensors
+                    )
+                ),
+                _ => false,
+            };
+            if !fits {
+                return Err(self.stranger(part));
+            }
+        }
+        let is_of_caffe = matches!(weights, Some(FileKind::Caffemodel | FileKind::Hdf5))
+            || (weights, description) == (None, Some(FileKind::Prototxt));
+        match &self.mean {
+            Some(mean) if !is_of_caffe => Err(self.stranger(mean)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what a net that says everything itself has no use for.
+    pub fn check_alone(&self) -> Result<(), FormatError> {
+        match self.description.as_ref().or(self.mean.as_ref()) {
+            Some(part) => Err(self.stranger(part)),
+            None => Ok(()),
+        }
+    }
+
+    fn stranger(&self, part: &Part) -> FormatError {
+        match self.lead() {
+            Ok(lead) if lead.path != part.path => FormatError::NotOneNet {
+                paths: Box::new([lead.path.clone(), part.path.clone()]),
+                reason: format!("{} takes nothing from {}", lead.kind, part.kind),
+            },
+            Ok(_) => FormatError::Unsupported { path: part.path.clone(), found: part.kind },
+            Err(error) => error,
+        }
     }
 
     /// What the others belong to.

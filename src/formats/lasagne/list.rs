@@ -2,6 +2,7 @@
 
 use super::npy;
 use crate::formats::ImportError;
+use crate::formats::labels::without_wordnet_id;
 use crate::formats::pickle::{Id, Pickle, numpy};
 use crate::formats::pytorch::Unpacked;
 use crate::nn::graph::Param;
@@ -20,6 +21,8 @@ pub struct ParamList {
 
 /// The most arrays of one net.
 const MAX_ARRAYS: usize = 1 << 16;
+/// Numbers that the arrays of a pickle may have whatever its length is.
+const SPARE_NUMBERS: usize = 1 << 20;
 
 impl ParamList {
     /// Reads an `.npz`, a pickle of a list of arrays or of the zoo's dictionary, or an `.npy` of a list of arrays.
@@ -82,6 +85,8 @@ impl ParamList {
         }
         // One array may be listed any number of times; it is decoded once.
         let mut decoded: std::collections::HashMap<Id, Param> = std::collections::HashMap::new();
+        // Several arrays may be of the same bytes, each of them a copy.
+        let mut numbers_left = bytes.len().max(SPARE_NUMBERS);
         let mut arrays = Vec::with_capacity(items.len());
         for (number, &id) in items.iter().enumerate() {
             if let Some(array) = decoded.get(&id) {
@@ -92,6 +97,10 @@ impl ParamList {
                 let reason = format!("it is no array of floating-point numbers, but {}", pickle.describe(id));
                 ImportError::field(&format!("array {number}"), reason)
             })??;
+            let numbers = array.data.len().saturating_add(array.shape.len());
+            numbers_left = numbers_left.checked_sub(numbers).ok_or_else(|| {
+                ImportError::TooLarge("its arrays share their bytes so often that they are not read".into())
+            })?;
             decoded.insert(id, array.clone());
             arrays.push(array);
         }
@@ -109,19 +118,10 @@ impl ParamList {
 fn labels(pickle: &Pickle<'_>, id: Id) -> Vec<String> {
     let label = |&id: &Id| {
         let text = pickle.text(id)?;
-        let name = match text.split_once(' ') {
-            Some((synset, name)) if is_synset(synset) => name,
-            _ => &text,
-        };
-        Some(ImportError::brief(name.trim()))
+        Some(ImportError::brief(without_wordnet_id(text.trim())))
     };
     let labels: Option<Vec<String>> = pickle.items(id).unwrap_or_default().iter().map(label).collect();
     labels.unwrap_or_default()
-}
-
-/// `n01440764`.
-fn is_synset(text: &str) -> bool {
-    text.len() == 9 && text.strip_prefix('n').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A value a channel, and whether they are those of a whole picture.

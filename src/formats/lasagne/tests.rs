@@ -120,3 +120,25 @@ fn nets_of_the_zoo_take_lists_of_their_length() {
         assert!(model.draw(&arrays).err().unwrap().to_string().contains(&format!("has {length}")), "{name}");
     }
 }
+
+/// Arrays that share one string of bytes cannot make more of it than the file is long.
+#[test]
+fn arrays_that_share_their_bytes_are_bounded() {
+    let pickle = |arrays: usize| {
+        let count = 1u32 << 18;
+        let mut pickle = b"\x80\x03B".to_vec();
+        pickle.extend((4 * count).to_le_bytes());
+        pickle.resize(pickle.len() + 4 * count as usize, 0);
+        pickle.extend(b"q\x000cnumpy\ndtype\n(X\x02\0\0\0f4tRq\x010](");
+        for _ in 0..arrays {
+            pickle.extend(b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01J");
+            pickle.extend(count.to_le_bytes());
+            pickle.extend(b"\x85h\x01\x89h\x00tb");
+        }
+        pickle.extend(b"e.");
+        pickle
+    };
+    assert_eq!(ParamList::read(&pickle(3)).unwrap().arrays.len(), 3);
+    let error = ParamList::read(&pickle(5000)).unwrap_err().to_string();
+    assert_eq!(error, "its arrays share their bytes so often that they are not read");
+}

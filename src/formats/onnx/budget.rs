@@ -69,14 +69,17 @@ impl Budget {
 mod tests {
     use super::*;
 
+    /// Of which file, from where on, how many bytes.
+    type Read = (&'static str, u64, u64);
+
     #[test]
     fn files_count_once_wherever_they_are_read() {
-        let numbers = |reads: &[(&str, u64, u64)]| {
+        let numbers = |reads: &[Read]| {
             let mut budget = Budget::new(10);
             reads.iter().for_each(|&(file, offset, bytes)| budget.count(file, offset, bytes));
             (budget.numbers - SPARE_NUMBERS) / NUMBERS_PER_BYTE - 10
         };
-        let cases: [(&[(&str, u64, u64)], usize); 5] = [
+        let cases: [(&[Read], usize); 5] = [
             (&[("a", 0, 100), ("a", 100, 50)], 150),
             (&[("a", 100, 50), ("a", 0, 100)], 150),
             (&[("a", 0, 100), ("b", 0, 100)], 200),

@@ -189,3 +189,49 @@ fn what_is_wrong_in_a_prototxt_is_told_by_its_line() {
     let solver = loaded("solver.prototxt", b"net: \"train_val.prototxt\"\nbase_lr: 0.01\n").unwrap_err();
     assert!(solver.contains("give `train_val.prototxt` instead"), "{solver}");
 }
+
+#[test]
+fn what_a_net_has_no_use_for_is_refused() {
+    let folder = folder(&[]);
+    let (mean, net_file) = (folder.path().join("mean.binaryproto"), folder.path().join("my.net"));
+    fs::write(&mean, mean_image(3)).unwrap();
+    fs::write(&net_file, "input 3x8x8\nfc 2\n").unwrap();
+    let at = |name: &str| data_path(name);
+    let cases = [
+        (vec![at("onnx/opset8.onnx"), at("caffe/alex.prototxt")], "an ONNX net takes nothing from a Caffe net's desc"),
+        (vec![at("onnx/opset8.onnx"), mean.clone()], "an ONNX net takes nothing from a Caffe mean"),
+        (vec![at("caffe/alex.caffemodel"), net_file.clone()], "a Caffe net takes nothing from a net file"),
+        (vec![net_file.clone(), mean], "a net file takes nothing from a Caffe mean"),
+        (vec![at("pytorch/zip.pt"), at("caffe/alex.prototxt")], "takes nothing from a Caffe net's description"),
+    ];
+    for (paths, expected) in cases {
+        let error = load(&paths).unwrap_err().to_string();
+        assert!(error.contains("do not belong to one net") && error.contains(expected), "{error}");
+    }
+    let own = folder.path().join("own.safetensors");
+    let graph = load(std::slice::from_ref(&net_file)).unwrap().graph;
+    fs::write(&own, formats::native::to_bytes(&graph, formats::Precision::F32).unwrap()).unwrap();
+    assert!(load(std::slice::from_ref(&own)).is_ok());
+    let error = load(&[own, net_file]).unwrap_err().to_string();
+    assert!(error.contains("takes nothing from a net file"), "{error}");
+}
+
+#[test]
+fn files_of_labels_may_be_in_any_encoding() {
+    let folder = folder(&[]);
+    let (labels, net_file) = (folder.path().join("labels.txt"), folder.path().join("my.net"));
+    fs::write(&net_file, "input 3x8x8\nfc 2\n").unwrap();
+    let said = LoadOptions { labels: Some(labels.clone()), ..LoadOptions::default() };
+    let load = |bytes: &[u8]| {
+        fs::write(&labels, bytes).unwrap();
+        formats::load_files(std::slice::from_ref(&net_file), &said)
+    };
+    let latin = load(b"caf\xe9\ndog\n").unwrap();
+    assert_eq!((latin.graph.labels()[1].as_str(), names(&latin)[1]), ("dog", "labels.txt"));
+    assert_eq!(load(b"\xff\xfec\0a\0t\0\n\0d\0o\0g\0").unwrap().graph.labels(), ["cat", "dog"]);
+    let empty = load(b"").unwrap_err().to_string();
+    assert!(empty.ends_with("there are no class names in it: one a line is expected"), "{empty}");
+    let folder_error = LoadOptions { labels: Some(folder.path().into()), ..LoadOptions::default() };
+    let error = formats::load_files(std::slice::from_ref(&net_file), &folder_error).unwrap_err().to_string();
+    assert!(error.ends_with("is a folder, not a file"), "{error}");
+}

@@ -13,6 +13,6 @@ const NET: &str = r#"input: "data" input_dim: 1 input_dim: 3 input_dim: 4 input_
 const WEIGHTS: &[u8] = b"\x0a\x01x";
 
 fuzz_target!(|data: &[u8]| {
-    let sources = Sources { prototxt: Some(NET), caffemodel: Some(WEIGHTS), mean: Some(data), h5: None };
+    let sources = Sources { prototxt: Some(NET), caffemodel: Some(WEIGHTS), mean: Some(data), ..Sources::default() };
     build(caffe::read(&sources, &LoadOptions::default()));
 });

@@ -36,14 +36,14 @@ pub enum FetchOutcome {
 
 impl Fetching {
     fn of(progress: &Progress) -> Self {
-        let Progress { stage, file, number, files, bytes, total } = progress;
+        let Progress { stage, file: _, number, files, bytes, total } = progress;
         let doing = match stage {
             Stage::Fetching => megabytes(*bytes, *total),
             Stage::Checking => "comparing the sum".to_string(),
             Stage::Unpacking => "unpacking".to_string(),
             Stage::Opening => "opening".to_string(),
         };
-        let doing = if *files > 1 { format!("{file} ({number} of {files}): {doing}") } else { doing };
+        let doing = if *files > 1 { format!("file {number} of {files}: {doing}") } else { doing };
         let share = total.filter(|&total| total > 0).map(|total| *bytes as f32 / total as f32);
         Self { doing, share, is_stopping: false }
     }
@@ -113,7 +113,7 @@ mod tests {
         let told = Fetching::of(&progress);
         assert_eq!(
             told,
-            Fetching { doing: "a.caffemodel (2 of 3): 2.5 of 10.0 MB".into(), share: Some(0.25), is_stopping: false }
+            Fetching { doing: "file 2 of 3: 2.5 of 10.0 MB".into(), share: Some(0.25), is_stopping: false }
         );
         let unknown = Fetching::of(&Progress { files: 1, number: 1, total: None, ..progress });
         assert_eq!(unknown, Fetching { doing: "2.5 MB".into(), share: None, is_stopping: false });

@@ -1,4 +1,4 @@
-//! Nets from files: bytes to [`Graph`].
+//! Nets from files: bytes to [`Graph`](crate::nn::graph::Graph).
 //!
 //! What a file is, is told by its content, and by its extension only where that says nothing ([`FileKind`]). Files that
 //! belong together are found ([`load_files`]); one importer a format makes an [`Imported`] of them, in which the file's

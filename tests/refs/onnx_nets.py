@@ -387,10 +387,35 @@ def keras_net():
     save_reference("keras", x, {last_node(onnx.load(OUT / "keras.onnx")): y.numpy()}, gradient)
 
 
+def gelu_nets():
+    """A ConvNeXt of one block (Liu 2022): layer norms, fully connected layers along channels, GELU as one node and by Erf."""
+    import copy
+    import torch
+    from torch import nn
+    from torchvision.models.convnext import CNBlock, LayerNorm2d
+
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Conv2d(3, 6, 4, stride=4), LayerNorm2d(6), CNBlock(6, 0.5, 0.0), nn.AdaptiveAvgPool2d(1),
+                        LayerNorm2d(6), nn.Flatten(1), nn.Linear(6, 4)).eval()
+    x = np.random.default_rng(7).standard_normal((1, 3, 24, 20)).astype(np.float32)
+    value = torch.from_numpy(x)
+    names = {"input_names": ["picture"], "output_names": ["scores"]}
+    torch.onnx.export(net, (value,), OUT / "gelu_by_erf.onnx", dynamo=False, opset_version=17, **names)
+    torch.onnx.export(net, (value,), OUT / "gelu.onnx", dynamo=True, external_data=False, opset_version=20, **names)
+    model = onnx.load(OUT / "gelu.onnx")
+    for node in model.graph.node:  # traces of the source files
+        del node.metadata_props[:]
+    del model.graph.value_info[:]
+    onnx.save(model, OUT / "gelu.onnx")
+    double = copy.deepcopy(net).double()
+    for name in ("gelu_by_erf", "gelu"):
+        by_torch(name, double, x)
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     if sys.argv[1:] == ["keras"]:
         keras_net()
     else:
-        for part in (torch_nets, half, opset1, opset6, opset8, opset18, quantized):
+        for part in (torch_nets, half, opset1, opset6, opset8, opset18, quantized, gelu_nets):
             part()

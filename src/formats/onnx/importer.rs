@@ -453,7 +453,7 @@ mod tests {
     fn what_is_not_supported_is_told_with_its_node() {
         let cases: [(&str, Vec<NodeProto>); 9] = [
             ("layer `the LSTM`: LSTM: this operator is not supported", vec![node("LSTM", &["x"], "y")]),
-            ("`the Erf`", vec![node("Relu", &["x"], "a"), node("Erf", &["a"], "y")]),
+            ("`the Softplus`", vec![node("Relu", &["x"], "a"), node("Softplus", &["a"], "y")]),
             (
                 "takes `b`, which nothing before it gives",
                 vec![node("Sum", &["x", "b"], "y"), node("Relu", &["x"], "b")],

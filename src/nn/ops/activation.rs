@@ -32,6 +32,8 @@ pub enum Activation {
     },
     Sigmoid,
     Tanh,
+    /// The error function, 2/√π · ∫₀ˣ e^(−t²) dt: what GELU is made of.
+    Erf,
     /// x · sigmoid of x (Elfwing 2018; Swish with β = 1).
     Silu,
     /// min(max(slope · x + offset, 0), 1).
@@ -60,7 +62,7 @@ impl Operator for Activation {
                     return Err(OpError::Attribute { name: "low", reason: format!("{low} is above high, {high}") });
                 }
             }
-            Self::Relu | Self::Sigmoid | Self::Tanh | Self::Silu | Self::HardSwish => {}
+            Self::Relu | Self::Sigmoid | Self::Tanh | Self::Erf | Self::Silu | Self::HardSwish => {}
         }
         Ok(input.clone())
     }
@@ -77,7 +79,7 @@ impl Activation {
             Self::Relu | Self::Clip { .. } | Self::Sigmoid | Self::Tanh | Self::HardSigmoid { .. } => true,
             // A negative factor folds both sides of zero onto one.
             Self::LeakyRelu { slope: factor } | Self::Elu { alpha: factor } => factor >= 0.0,
-            Self::Silu | Self::HardSwish => false,
+            Self::Erf | Self::Silu | Self::HardSwish => false,
         }
     }
 }
@@ -153,6 +155,7 @@ impl<F: Scalar> Kernel<F> for Activation {
             }
             Self::Sigmoid => map(x, y, sigmoid),
             Self::Tanh => map(x, y, |x| x.tanh()),
+            Self::Erf => map(x, y, |x| F::of(libm::erf(x.to_f64()))),
             Self::Silu => map(x, y, |x| x * sigmoid(x)),
             Self::HardSigmoid { slope, offset } => {
                 let (slope, offset) = (of(slope), of(offset));
@@ -188,6 +191,10 @@ impl<F: Scalar> Kernel<F> for Activation {
             }
             Self::Sigmoid => map_back(kept, d_y, d_x, |y, g| g * y * (one - y)),
             Self::Tanh => map_back(kept, d_y, d_x, |y, g| g * (one - y * y)),
+            Self::Erf => {
+                let factor = F::of(std::f64::consts::FRAC_2_SQRT_PI);
+                map_back(kept, d_y, d_x, |x, g| g * factor * (-x * x).exp());
+            }
             Self::Silu => map_back(kept, d_y, d_x, |x, g| {
                 let s = sigmoid(x);
                 g * s * (one + x * (one - s))
@@ -226,6 +233,7 @@ mod tests {
             Activation::Elu { alpha: -0.5 },
             Activation::Sigmoid,
             Activation::Tanh,
+            Activation::Erf,
             Activation::Silu,
             Activation::HardSigmoid { slope: 0.2, offset: 0.5 },
             Activation::HardSigmoid { slope: -1.5, offset: 0.25 },
@@ -242,6 +250,16 @@ mod tests {
             Activation::Elu { alpha } => x.max(0.0) + f64::from(alpha) * (x.min(0.0).exp() - 1.0),
             Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Activation::Tanh => (x.exp() - (-x).exp()) / (x.exp() + (-x).exp()),
+            Activation::Erf => {
+                // 2/√π · e^(−x²) · Σ 2ⁿ x^(2n+1) / (1 · 3 · … · (2n+1)), of which all terms have one sign.
+                let mut term = x;
+                let mut sum = x;
+                for n in 1..400 {
+                    term *= 2.0 * x * x / f64::from(2 * n + 1);
+                    sum += term;
+                }
+                std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
+            }
             Activation::Silu => x / (1.0 + (-x).exp()),
             Activation::HardSigmoid { slope, offset } => (f64::from(slope) * x + f64::from(offset)).clamp(0.0, 1.0),
             Activation::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),

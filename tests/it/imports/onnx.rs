@@ -43,7 +43,7 @@ fn reference(name: &str) -> std::path::PathBuf {
 
 #[test]
 fn nets_of_pytorch_are_exact() {
-    for name in ["torch_old", "torch_new", "half"] {
+    for name in ["torch_old", "torch_new", "half", "gelu", "gelu_by_erf"] {
         support::check(&sized(name), &reference(name));
     }
     support::check(&sized_external(), &reference("torch_new"));

@@ -110,6 +110,7 @@ impl Writer<'_> {
             Activation::Elu { alpha } => ("Elu", vec![float("alpha", alpha)]),
             Activation::Sigmoid => ("Sigmoid", Vec::new()),
             Activation::Tanh => ("Tanh", Vec::new()),
+            Activation::Erf => ("Erf", Vec::new()),
             Activation::Silu => {
                 let sigmoid = self.part(id, "sigmoid", "Sigmoid", &[input], Vec::new());
                 return self.last(id, "Mul", &[input, &sigmoid], Vec::new());

@@ -19,12 +19,13 @@ pub fn translate(importer: &mut Importer, call: &Call, op: &str) -> Result<Value
         "Selu" => return selu(importer, call),
         "Sigmoid" => Activation::Sigmoid,
         "Tanh" => Activation::Tanh,
+        "Erf" => Activation::Erf,
         "Clip" => clip(call)?,
         "HardSigmoid" => Activation::HardSigmoid { slope: call.float("alpha", 0.2), offset: call.float("beta", 0.5) },
         "HardSwish" => Activation::HardSwish,
         "Swish" if call.float("alpha", 1.0) == 1.0 => Activation::Silu,
-        "Gelu" if call.text("approximate").as_deref() == Some("tanh") => return gelu(importer, call),
-        "Gelu" => return Err(call.unsupported("GELU by the error function (its approximation by tanh is)")),
+        "Gelu" if call.text("approximate").as_deref() == Some("tanh") => return gelu_by_tanh(importer, call),
+        "Gelu" => return gelu(importer, call),
         _ => return Err(call.unsupported("this operator")),
     };
     apply(importer, call, "", call.computed(0)?, function)
@@ -68,8 +69,20 @@ fn selu(importer: &mut Importer, call: &Call) -> Result<Value, ImportError> {
     arithmetic::scale_all(importer, call, "", &x.of(elu), gamma, 0.0)
 }
 
-/// ½ · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))) (Hendrycks 2016).
+/// ½ · x · (1 + erf(x / √2)) (Hendrycks 2016).
 fn gelu(importer: &mut Importer, call: &Call) -> Result<Value, ImportError> {
+    let x = call.computed(0)?.clone();
+    let scaled = Elementwise::WeightedSum { coefficients: vec![std::f32::consts::FRAC_1_SQRT_2 / 2.0; 2] };
+    let scaled = importer.add(call, "scaled", Op::Elementwise(scaled), &[x.node; 2], &[])?;
+    let erf = importer.add(call, "erf", Op::Activation(Activation::Erf), &[scaled], &[])?;
+    let product = importer.add(call, "product", Op::Elementwise(Elementwise::Mul), &[x.node, erf], &[])?;
+    let halves = Elementwise::WeightedSum { coefficients: vec![0.5, 0.5] };
+    let node = importer.add(call, "", Op::Elementwise(halves), &[x.node, product], &[])?;
+    Ok(x.of(node).into())
+}
+
+/// ½ · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))) (Hendrycks 2016).
+fn gelu_by_tanh(importer: &mut Importer, call: &Call) -> Result<Value, ImportError> {
     const CUBIC: f32 = 0.044_715;
     let x = call.computed(0)?.clone();
     let outer = (2.0 / std::f32::consts::PI).sqrt();

@@ -50,6 +50,10 @@ pub fn gather(importer: &mut Importer, call: &Call) -> Result<Value, ImportError
     let axis = call.axis(call.int("axis", 0), x.rank())?;
     let index = call.constant(1)?;
     let places = indices(call, index, dims[axis])?;
+    // How PyTorch's exporter writes a view of strides: every element where it is.
+    if index.dims.len() > 1 && x.rank() == 1 && places.iter().copied().eq(0..dims[axis]) {
+        return shape::seen_as(importer, call, &x, index.dims.to_vec());
+    }
     let mut taken = match (&places[..], dims[axis]) {
         ([0], 1) => x,
         _ => take(importer, call, "", &x, axis, &Places::List(&places))?,

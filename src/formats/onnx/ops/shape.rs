@@ -176,6 +176,11 @@ pub fn flatten(importer: &mut Importer, call: &Call) -> Result<Value, ImportErro
     reshape_to(importer, call, &x, &Target { dims, rest: Some(1) })
 }
 
+/// The same elements under other dimensions.
+pub fn seen_as(importer: &mut Importer, call: &Call, x: &Computed, dims: Vec<usize>) -> Result<Value, ImportError> {
+    reshape_to(importer, call, x, &Target { dims, rest: None })
+}
+
 fn reshape_to(importer: &mut Importer, call: &Call, x: &Computed, target: &Target) -> Result<Value, ImportError> {
     let dims = importer.dims(x);
     if dims == target.dims {

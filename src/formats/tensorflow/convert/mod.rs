@@ -246,7 +246,7 @@ impl<'c, 'a> Converter<'c, 'a> {
             | "Pow" => self.binary(node.op, inputs)?,
             "AddN" => self.add_n(inputs)?,
             "Neg" | "Square" | "Abs" | "Selu" => self.unary(node.op, inputs)?,
-            "Relu" | "Relu6" | "Elu" | "LeakyRelu" | "Sigmoid" | "Tanh" => self.activation(node, inputs)?,
+            "Relu" | "Relu6" | "Elu" | "LeakyRelu" | "Sigmoid" | "Tanh" | "Erf" => self.activation(node, inputs)?,
             "Softmax" => self.softmax(Op::Softmax(Softmax {}), inputs)?,
             "LogSoftmax" => self.softmax(Op::LogSoftmax(LogSoftmax {}), inputs)?,
             "MaxPool" | "AvgPool" => self.pool(node, inputs)?,
@@ -415,6 +415,7 @@ impl<'c, 'a> Converter<'c, 'a> {
             "Elu" => Activation::Elu { alpha: 1.0 },
             "LeakyRelu" => Activation::LeakyRelu { slope: node.float("alpha", 0.2)? },
             "Sigmoid" => Activation::Sigmoid,
+            "Erf" => Activation::Erf,
             _ => Activation::Tanh,
         };
         let map = self.map_at(inputs, 0)?;

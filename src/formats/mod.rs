@@ -28,6 +28,7 @@ pub mod pytorch;
 mod save;
 mod sniff;
 pub mod tensorflow;
+mod wire;
 
 pub use error::{FormatError, ImportError};
 pub use imported::{FoundPreprocess, Imported};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::wire::{Fields, Wire, varint};
 use crate::formats::ImportError;
+use crate::formats::wire::{Fields, Wire, varint};
 
 /// An array, row-major.
 #[derive(Clone, Debug, PartialEq)]

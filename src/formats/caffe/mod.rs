@@ -11,7 +11,6 @@ mod schema;
 mod sniff;
 mod text;
 mod weights;
-mod wire;
 mod wiring;
 
 pub use sniff::{looks_like_caffemodel, looks_like_mean, looks_like_prototxt, looks_like_solverstate};

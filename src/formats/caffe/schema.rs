@@ -2,8 +2,8 @@
 //! used branches).
 
 use super::message::{Message, Value};
-use super::wire::{Fields, Wire, varint};
 use crate::formats::ImportError;
+use crate::formats::wire::{Fields, Wire, varint};
 
 /// More fields are refused, so that a small file cannot ask for much memory.
 const MAX_FIELDS: usize = 1 << 20;

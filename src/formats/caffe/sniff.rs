@@ -2,7 +2,7 @@
 
 use super::blob::MeanImage;
 use super::text;
-use super::wire::{Fields, Wire};
+use crate::formats::wire::{Fields, Wire};
 
 /// Whether bytes are a `.caffemodel`: all of their top-level fields are those of a `NetParameter` with layers.
 ///

@@ -1,22 +1,24 @@
 //! Whether bytes are a model of ONNX: protobuf has no signature, so the fields are looked at.
 
+use crate::formats::wire::varint;
+
 /// Whether bytes, or the first of them, have the outer fields of a `ModelProto`; Caffe's nets, TensorFlow's graphs and
 /// saved models, and Core ML's models do not.
 pub fn looks_like(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     let mut version_seen = false;
-    while let Some((number, wire)) = take_varint(&mut rest).map(|key| (key >> 3, key & 7)) {
+    while let Ok((number, wire)) = varint(&mut rest).map(|key| (key >> 3, key & 7)) {
         match (number, wire) {
             // ir_version, model_version.
             (1 | 5, 0) => {
-                if take_varint(&mut rest).is_none() {
+                if varint(&mut rest).is_err() {
                     return false;
                 }
                 version_seen |= number == 1;
             }
             // producer_name, producer_version, domain, doc_string: texts, where other formats have messages.
             (2..=4 | 6, 2) => {
-                let Some(text) = take_varint(&mut rest).and_then(|len| rest.split_off(..usize::try_from(len).ok()?))
+                let Some(text) = varint(&mut rest).ok().and_then(|len| rest.split_off(..usize::try_from(len).ok()?))
                 else {
                     return false;
                 };
@@ -28,7 +30,7 @@ pub fn looks_like(bytes: &[u8]) -> bool {
             (7 | 8, 2) => return version_seen || starts_as_a_graph(rest),
             // metadata_props, training_info, functions, configuration.
             (14 | 20 | 25 | 26, 2) if version_seen => {
-                if take_varint(&mut rest).and_then(|len| rest.split_off(..usize::try_from(len).ok()?)).is_none() {
+                if varint(&mut rest).ok().and_then(|len| rest.split_off(..usize::try_from(len).ok()?)).is_none() {
                     return false;
                 }
             }
@@ -40,20 +42,7 @@ pub fn looks_like(bytes: &[u8]) -> bool {
 
 /// Whether a length is followed by a field that a graph or an operator set may have first.
 fn starts_as_a_graph(mut rest: &[u8]) -> bool {
-    take_varint(&mut rest).is_some() && rest.first().is_some_and(|key| [0x0a, 0x10, 0x12].contains(key))
-}
-
-/// A base-128 number of at most 64 bits.
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = *bytes.split_off_first()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
+    varint(&mut rest).is_ok() && rest.first().is_some_and(|key| [0x0a, 0x10, 0x12].contains(key))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use prost::Message as _;
 
 use super::proto::{AttrValue, DataType, TensorShapeProto};
-use super::wire::{Fields, Payload};
 use crate::formats::ImportError;
+use crate::formats::wire::{Fields, Wire, within};
 
 /// More nodes than any net has.
 const MAX_NODES: usize = 1 << 20;
@@ -42,9 +42,9 @@ impl<'a> Graph<'a> {
     /// Reads the bytes of a `GraphDef`.
     pub fn read(bytes: &'a [u8]) -> Result<Self, ImportError> {
         let mut nodes = Vec::new();
-        for field in Fields::of(bytes) {
-            let (number, payload) = field.map_err(|error| error.within("the graph"))?;
-            let (1, Payload::Bytes(message)) = (number, payload) else { continue };
+        for field in Fields::new(bytes) {
+            let (number, payload) = field.map_err(|error| within(error, "the graph"))?;
+            let (1, Wire::Bytes(message)) = (number, payload) else { continue };
             if nodes.len() == MAX_NODES {
                 return Err(ImportError::TooLarge(format!("graphs of more than {MAX_NODES} nodes are not read")));
             }
@@ -163,9 +163,9 @@ impl<'a> Node<'a> {
         let text = |bytes| {
             std::str::from_utf8(bytes).map_err(|_| ImportError::Damaged("a name in the graph is not text".into()))
         };
-        for field in Fields::of(message) {
-            let (number, payload) = field.map_err(|error| error.within("a node of the graph"))?;
-            let Payload::Bytes(bytes) = payload else { continue };
+        for field in Fields::new(message) {
+            let (number, payload) = field.map_err(|error| within(error, "a node of the graph"))?;
+            let Wire::Bytes(bytes) = payload else { continue };
             match number {
                 1 => name = text(bytes)?,
                 2 => op = text(bytes)?,
@@ -233,10 +233,10 @@ impl<'a> Node<'a> {
 /// An entry of the map of attributes: its key and its value.
 fn entry(message: &[u8]) -> Result<Option<(&str, &[u8])>, ImportError> {
     let (mut key, mut value) = (None, None);
-    for field in Fields::of(message) {
-        match field.map_err(|error| error.within("an attribute of the graph"))? {
-            (1, Payload::Bytes(bytes)) => key = std::str::from_utf8(bytes).ok(),
-            (2, Payload::Bytes(bytes)) => value = Some(bytes),
+    for field in Fields::new(message) {
+        match field.map_err(|error| within(error, "an attribute of the graph"))? {
+            (1, Wire::Bytes(bytes)) => key = std::str::from_utf8(bytes).ok(),
+            (2, Wire::Bytes(bytes)) => value = Some(bytes),
             _ => {}
         }
     }
@@ -287,17 +287,17 @@ impl<'a> Start<'a> {
 /// The graph within a `SavedModel`, if bytes are one.
 pub fn graph_of_saved_model(bytes: &[u8]) -> Option<&[u8]> {
     const SCHEMA_VERSION: u32 = 1;
-    let mut fields = Fields::of(bytes);
-    let (1, Payload::Varint(version)) = fields.next()?.ok()? else { return None };
-    let (2, Payload::Bytes(meta_graph)) = fields.next()?.ok()? else { return None };
+    let mut fields = Fields::new(bytes);
+    let (1, Wire::Varint(version)) = fields.next()?.ok()? else { return None };
+    let (2, Wire::Bytes(meta_graph)) = fields.next()?.ok()? else { return None };
     (version == u64::from(SCHEMA_VERSION)).then_some(())?;
     graph_of_meta_graph(meta_graph)
 }
 
 /// The graph within a `MetaGraphDef`.
 fn graph_of_meta_graph(bytes: &[u8]) -> Option<&[u8]> {
-    Fields::of(bytes).find_map(|field| match field {
-        Ok((2, Payload::Bytes(graph))) if looks_like_graph(graph) => Some(graph),
+    Fields::new(bytes).find_map(|field| match field {
+        Ok((2, Wire::Bytes(graph))) if looks_like_graph(graph) => Some(graph),
         _ => None,
     })
 }

@@ -10,7 +10,6 @@ mod graph;
 mod proto;
 mod select;
 mod tensor;
-mod wire;
 
 use convert::{Converted, Converter};
 use graph::Graph;

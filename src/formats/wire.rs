@@ -1,6 +1,6 @@
 //! The wire format of protocol buffers: keys and values, without knowing what they mean.
 
-use crate::formats::ImportError;
+use super::ImportError;
 
 /// One value of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +65,14 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// The error of a message that is only a part of a file, as one that names the part.
+pub fn within(error: ImportError, part: &str) -> ImportError {
+    match error {
+        ImportError::CutShort(_) => ImportError::CutShort(format!("it ends within {part}")),
+        _ => ImportError::Damaged(format!("{part} is not in the form of a protocol buffer")),
+    }
+}
+
 fn damaged(reason: String) -> ImportError {
     ImportError::Damaged(reason)
 }
@@ -77,12 +85,16 @@ pub fn varint(rest: &mut &[u8]) -> Result<u64, ImportError> {
             return Err(ImportError::CutShort("it ends within a number".into()));
         };
         *rest = after;
+        // The tenth byte holds the one bit that is left.
+        if shift == 63 && byte > 1 {
+            return Err(damaged("a number has more than 64 bits".into()));
+        }
         value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
             return Ok(value);
         }
     }
-    Err(damaged("a number has more than ten bytes".into()))
+    Err(damaged("a number has more than 64 bits".into()))
 }
 
 fn fixed<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], ImportError> {
@@ -114,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_an_error() {
-        let cases: [&[u8]; 7] = [
+        let cases: [&[u8]; 8] = [
             b"\x08",
             b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\x7fab",
             b"\x00\x00",
@@ -122,7 +134,10 @@ mod tests {
             b"\x0f",
             b"\x1d\0\0",
             b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
         ];
+        let largest: Vec<_> = Fields::new(b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").collect();
+        assert_eq!(largest, [Ok((1, Wire::Varint(u64::MAX)))]);
         for bytes in cases {
             let fields: Vec<_> = Fields::new(bytes).collect();
             assert!(fields.len() == 1 && fields[0].is_err(), "{bytes:?}: {fields:?}");

@@ -25,10 +25,9 @@ pub fn update(state: &mut AppState, command: Command, host: &mut dyn JobHost) {
         Command::OpenFiles(paths) => files::open(state, paths, host),
         Command::OpenSample => files::open_sample(host),
         Command::OpenNet(key) => files::open_net(state, key, LoadOptions::default(), host),
-        Command::ShowNets => nets::show(state, host),
-        Command::GetNet(name) => nets::get(state, name, host),
-        Command::StopGettingNet(name) => nets::stop(state, name, host),
-        Command::RemoveNet(name) => host.submit(Request::RemoveNet(name)),
+        Command::ShowNets | Command::GetNet(_) | Command::StopGettingNet(_) | Command::RemoveNet(_) => {
+            nets::change(state, command, host);
+        }
         Command::Paste(image) => files::paste(state, image, host),
         Command::Copy => files::copy(state, host),
         Command::Pick(pick) => files::pick(state, pick, host),

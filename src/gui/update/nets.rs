@@ -1,23 +1,29 @@
 //! The catalogue of nets.
 
+use crate::gui::command::Command;
 use crate::gui::host::{FetchOutcome, Fetching, JobHost, Request};
 use crate::gui::state::{AppState, Dialog, Tone};
 use crate::tasks::catalogue::Listing;
 
-pub fn show(state: &mut AppState, host: &mut dyn JobHost) {
-    state.dialog = Some(Dialog::Nets);
-    host.submit(Request::ListNets);
-}
-
-pub fn get(state: &mut AppState, name: String, host: &mut dyn JobHost) {
-    state.fetching.entry(name.clone()).or_default();
-    host.submit(Request::FetchNet(name));
-}
-
-pub fn stop(state: &mut AppState, name: String, host: &mut dyn JobHost) {
-    if let Some(fetching) = state.fetching.get_mut(&name) {
-        (fetching.is_stopping, fetching.doing) = (true, "stopping".into());
-        host.submit(Request::StopFetching(name));
+/// Carries out what the user does to the catalogue.
+pub fn change(state: &mut AppState, command: Command, host: &mut dyn JobHost) {
+    match command {
+        Command::ShowNets => {
+            state.dialog = Some(Dialog::Nets);
+            host.submit(Request::ListNets);
+        }
+        Command::GetNet(name) => {
+            state.fetching.entry(name.clone()).or_default();
+            host.submit(Request::FetchNet(name));
+        }
+        Command::StopGettingNet(name) => {
+            if let Some(fetching) = state.fetching.get_mut(&name) {
+                (fetching.is_stopping, fetching.doing) = (true, "stopping".into());
+                host.submit(Request::StopFetching(name));
+            }
+        }
+        Command::RemoveNet(name) => host.submit(Request::RemoveNet(name)),
+        _ => {}
     }
 }
 

@@ -6,6 +6,8 @@ use oneiric::base::tensor::{Shape, nhwc_from_nchw};
 use oneiric::formats::{Imported, LoadOptions, pytorch};
 use oneiric::nn::exec::FrozenNet;
 use oneiric::nn::graph::{ChannelOrder, Graph, Preprocess};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
 use super::support::{self, data_path, shared_path};
 
@@ -118,6 +120,26 @@ fn recognized_nets_compute_what_pytorch_computes() {
         let imported = pytorch::read(&bytes(&format!("{name}.pt")), &LoadOptions::default())
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(imported.notes.len(), 1, "{name}");
+        support::check(&finish(imported), &data_path("pytorch").join(format!("{name}.safetensors")));
+    }
+}
+
+#[test]
+fn safetensors_of_the_same_tensors_compute_the_same() {
+    for name in ["cifar_resnet_b", "tutorial"] {
+        let dict = pytorch::tensors(&bytes(&format!("{name}.pt"))).unwrap();
+        let data: Vec<(&String, Vec<u8>)> = dict
+            .params
+            .iter()
+            .map(|(name, param)| (name, param.data.iter().flat_map(|value| value.to_le_bytes()).collect()))
+            .collect();
+        let views = data.iter().map(|(name, data)| {
+            let shape = dict.params[*name].shape.clone();
+            (name.as_str(), TensorView::new(Dtype::F32, shape, data).unwrap())
+        });
+        let file = safetensors::serialize(views, None).unwrap();
+        let imported =
+            pytorch::read_safetensors(&file, &LoadOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
         support::check(&finish(imported), &data_path("pytorch").join(format!("{name}.safetensors")));
     }
 }

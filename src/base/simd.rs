@@ -65,14 +65,21 @@ pub const LANES: usize = 16;
 pub unsafe trait Lanes: Copy {
     /// Whether `mul_add` rounds once.
     const FUSED: bool;
+    /// The tile of sums, rows × vectors, that fits into the registers of a matrix product along with its operands.
+    const TILE_ROWS: usize;
+    const TILE_VECTORS: usize;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     /// self · factor + term.
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
     unsafe fn max(self, other: Self) -> Self;
     unsafe fn min(self, other: Self) -> Self;
+    /// Bit `i` tells whether lane `i` is greater than the other's.
+    unsafe fn bits_above(self, other: Self) -> u16;
     /// Bit `i` tells whether lane `i` is strictly between the bounds.
     unsafe fn bits_between(self, low: Self, high: Self) -> u16;
     /// Keeps the lanes whose bit is set and clears the others.
@@ -113,6 +120,8 @@ pub struct PortableLanes([f32; LANES]);
 #[allow(clippy::needless_range_loop)] // Lanes are indices.
 unsafe impl Lanes for PortableLanes {
     const FUSED: bool = false;
+    const TILE_ROWS: usize = 4;
+    const TILE_VECTORS: usize = 1;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
@@ -141,6 +150,20 @@ unsafe impl Lanes for PortableLanes {
         self
     }
     #[inline(always)]
+    unsafe fn sub(mut self, other: Self) -> Self {
+        for i in 0..LANES {
+            self.0[i] -= other.0[i];
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn mul(mut self, other: Self) -> Self {
+        for i in 0..LANES {
+            self.0[i] *= other.0[i];
+        }
+        self
+    }
+    #[inline(always)]
     unsafe fn max(mut self, other: Self) -> Self {
         for i in 0..LANES {
             self.0[i] = if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] };
@@ -153,6 +176,14 @@ unsafe impl Lanes for PortableLanes {
             self.0[i] = if self.0[i] < other.0[i] { self.0[i] } else { other.0[i] };
         }
         self
+    }
+    #[inline(always)]
+    unsafe fn bits_above(self, other: Self) -> u16 {
+        let mut bits = 0;
+        for i in 0..LANES {
+            bits |= u16::from(self.0[i] > other.0[i]) << i;
+        }
+        bits
     }
     #[inline(always)]
     unsafe fn bits_between(self, low: Self, high: Self) -> u16 {
@@ -183,6 +214,8 @@ mod x86 {
     // SAFETY: unaligned loads and stores; the caller vouches for AVX2 and FMA.
     unsafe impl Lanes for Avx2Lanes {
         const FUSED: bool = true;
+        const TILE_ROWS: usize = 6;
+        const TILE_VECTORS: usize = 1;
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
@@ -208,12 +241,27 @@ mod x86 {
             unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
         }
         #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            unsafe { Self(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn mul(self, other: Self) -> Self {
+            unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
         unsafe fn max(self, other: Self) -> Self {
             unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
         }
         #[inline(always)]
         unsafe fn min(self, other: Self) -> Self {
             unsafe { Self(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn bits_above(self, other: Self) -> u16 {
+            unsafe {
+                let above = |v, other| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(v, other)) as u16;
+                above(self.0, other.0) | above(self.1, other.1) << 8
+            }
         }
         #[inline(always)]
         unsafe fn bits_between(self, low: Self, high: Self) -> u16 {
@@ -246,6 +294,8 @@ mod x86 {
     // SAFETY: unaligned loads and stores; the caller vouches for AVX-512 F.
     unsafe impl Lanes for Avx512Lanes {
         const FUSED: bool = true;
+        const TILE_ROWS: usize = 14;
+        const TILE_VECTORS: usize = 2;
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
@@ -268,12 +318,24 @@ mod x86 {
             unsafe { Self(_mm512_add_ps(self.0, other.0)) }
         }
         #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn mul(self, other: Self) -> Self {
+            unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
         unsafe fn max(self, other: Self) -> Self {
             unsafe { Self(_mm512_max_ps(self.0, other.0)) }
         }
         #[inline(always)]
         unsafe fn min(self, other: Self) -> Self {
             unsafe { Self(_mm512_min_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn bits_above(self, other: Self) -> u16 {
+            unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, other.0) }
         }
         #[inline(always)]
         unsafe fn bits_between(self, low: Self, high: Self) -> u16 {
@@ -351,7 +413,8 @@ mod tests {
         unsafe {
             let (x, y, z) = (L::load(a.as_ptr()), L::load(b.as_ptr()), L::splat(2.0));
             let bits = x.bits_between(L::splat(-3.5), L::splat(4.0));
-            let results = [x.mul_add(y, z), x.add(y), x.max(y), x.min(y), x.keep(bits), L::load_first(a.as_ptr(), 5)];
+            let first = L::load_first(a.as_ptr(), 5);
+            let results = [x.mul_add(y, z), x.add(y), x.sub(y), x.mul(y), x.max(y), x.min(y), x.keep(bits), first];
             for result in results {
                 let mut lanes = [9.0f32; LANES];
                 result.store(lanes.as_mut_ptr());
@@ -360,6 +423,7 @@ mod tests {
                 result.store_first(lanes.as_mut_ptr(), 11);
                 out.extend(lanes);
             }
+            out.push(f32::from(x.bits_above(y)));
             out.push(f32::from(bits));
         }
     }

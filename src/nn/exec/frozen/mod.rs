@@ -67,7 +67,7 @@ impl FrozenNet {
     pub fn weight_bytes(&self) -> usize {
         let conv_bytes = |unit: &units::Unit| match &unit.kind {
             UnitKind::Conv(conv) => conv.conv.bytes(),
-            UnitKind::Op => 0,
+            UnitKind::MaxPool(_) | UnitKind::Op => 0,
         };
         self.inner.units.units.iter().map(conv_bytes).sum()
     }

@@ -2,13 +2,15 @@
 
 use smallvec::SmallVec;
 
-use super::plan::{BitsPlace, Ending, Place, Plan, Span, Step, Task};
+use super::buffers::BufferId;
+use super::plan::{BitsPlace, Ending, Geometry, Place, Plan, Span, Step, Task};
 use super::units::{ConvUnit, UnitKind, Units};
 use crate::base::simd::Level;
 use crate::base::tensor::{Shape, View, ViewMut};
 use crate::nn::graph::Graph;
-use crate::nn::ops::conv::finish::finish_maps;
-use crate::nn::ops::conv::maps::{Finish, FusedActivation, Source, Target};
+use crate::nn::ops::finish::finish_maps;
+use crate::nn::ops::maps::{Finish, FusedActivation, Source, Target};
+use crate::nn::ops::pool::FrozenMaxPool;
 use crate::nn::ops::{Backward, Forward, Kernel, ReluRule, Run};
 
 /// All that a step reads and writes.
@@ -50,6 +52,16 @@ impl Machine<'_> {
                     let (conv, lattices) = self.conv(step.unit);
                     conv.conv.backward(lattices, self.source(source), self.target(target, add, ending));
                 }
+                Task::PoolForward { source, target, winners } => {
+                    let winners = winners.map_or(std::ptr::null_mut(), |winners| self.winners(winners));
+                    let target = self.target(target, &None, &Ending::Plain);
+                    self.pool(step.unit).forward(self.level, &self.source(source), &target, winners);
+                }
+                Task::PoolBackward { source, target, add, ending, winners } => {
+                    let target = self.target(target, add, ending);
+                    let winners = self.winners(*winners);
+                    self.pool(step.unit).backward(self.level, &self.source(source), &target, winners);
+                }
                 Task::Finish { source, target, add, ending } => {
                     let [batch, channels, height, width] = source.maps;
                     let to = self.target(target, add, ending);
@@ -63,10 +75,21 @@ impl Machine<'_> {
     }
 
     fn conv(&self, unit: usize) -> (&ConvUnit, &crate::nn::ops::conv::frozen::Lattices) {
-        match (&self.units.units[unit].kind, &self.plan.lattices[unit]) {
-            (UnitKind::Conv(conv), Some(lattices)) => (conv, lattices),
+        match (&self.units.units[unit].kind, &self.plan.geometries[unit]) {
+            (UnitKind::Conv(conv), Geometry::Conv(lattices)) => (conv, lattices),
             _ => unreachable!("the plan makes convolution steps of convolution units only"),
         }
+    }
+
+    fn pool(&self, unit: usize) -> &FrozenMaxPool {
+        match &self.plan.geometries[unit] {
+            Geometry::MaxPool(pool) => pool,
+            _ => unreachable!("the plan makes pooling steps of pooling units only"),
+        }
+    }
+
+    fn winners(&self, buffer: BufferId) -> *mut u16 {
+        self.arena.wrapping_add(self.plan.offsets.of[buffer]).cast()
     }
 
     fn at(&self, place: &Place) -> *mut f32 {

@@ -9,6 +9,7 @@ use crate::nn::ops::Op;
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv::frozen::{FrozenConv, Spec};
 use crate::nn::ops::elementwise::Elementwise;
+use crate::nn::ops::pool::FrozenMaxPool;
 use crate::nn::ops::window::Window;
 
 /// What a unit computes. Its value goes by the id of the last node that it takes in.
@@ -23,6 +24,8 @@ pub struct Unit {
 
 pub enum UnitKind {
     Conv(Box<ConvUnit>),
+    /// A max pool of a small window.
+    MaxPool(Window),
     /// An op by its general kernel.
     Op,
 }
@@ -106,7 +109,11 @@ pub fn units(graph: &Graph, targets: &[NodeId], level: Level) -> Units {
         .map(|(id, chain)| {
             let inputs = graph.node(*id).inputs.iter().map(|&input| value(input)).collect();
             let Some(chain) = chain else {
-                return Unit { output: *id, nodes: vec![*id], inputs, kind: UnitKind::Op };
+                let kind = match &graph.node(*id).op {
+                    Op::MaxPool(pool) if FrozenMaxPool::takes(&pool.window) => UnitKind::MaxPool(pool.window),
+                    _ => UnitKind::Op,
+                };
+                return Unit { output: *id, nodes: vec![*id], inputs, kind };
             };
             let mut unit = conv_unit(graph, *id, chain, level);
             unit.residual = unit.residual.map(value);

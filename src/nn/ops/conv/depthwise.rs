@@ -1,11 +1,11 @@
 //! Depthwise convolution: each channel has its own window. Four pixels times 16 channels in registers, over any
 //! [`Lattice`].
 
-use super::finish::finish_lanes;
 use super::lattice::{Lattice, TapGroup};
-use super::maps::{Source, Target};
 use crate::base::parallel;
 use crate::base::simd::{LANES, Lanes, Level, for_each_level};
+use crate::nn::ops::finish::finish_lanes;
+use crate::nn::ops::maps::{Source, Target};
 
 /// Pixels of a register tile.
 const PIXELS: usize = 4;

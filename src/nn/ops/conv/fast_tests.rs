@@ -3,9 +3,9 @@
 use rand::RngExt as _;
 
 use super::frozen::{FrozenConv, Spec};
-use super::maps::{Finish, FusedActivation, Source, Target};
 use crate::base::rng::{Stream, rng};
 use crate::base::simd::{LANES, Level};
+use crate::nn::ops::maps::{Finish, FusedActivation, Source, Target};
 use crate::nn::ops::window::{Padding, Window};
 
 struct Case {
@@ -176,7 +176,7 @@ fn the_epilogue_adds_clamps_and_gates() {
         let maps = source(&residual, case.batch, out, case.outs);
         let target = Target { finish: Finish { activation, ..Finish::NONE }, ..target };
         // SAFETY: as above; the residual has exactly the pixels that are read.
-        unsafe { super::finish::finish_maps(level, &maps, &target, pixels, case.outs) };
+        unsafe { crate::nn::ops::finish::finish_maps(level, &maps, &target, pixels, case.outs) };
         for (i, (&got, &value)) in got.iter().zip(&residual).enumerate() {
             let bit = bits[i / case.outs * 3 + i % case.outs / LANES] >> (i % case.outs % LANES) & 1 == 1;
             assert_eq!(got, if bit { value.max(0.0) } else { 0.0 }, "{level:?} {i}");

@@ -4,10 +4,11 @@
 use super::depthwise::{DepthwisePass, DepthwiseWeights, MAX_TAPS};
 use super::indirect::Pass;
 use super::lattice::{self, Lattice, Superpixels, TapGroup};
-use super::maps::{Source, Target};
 use super::packed::PackedWeights;
 use super::tile::tile_size;
+use super::winograd::{WinogradPass, WinogradWeights};
 use crate::base::simd::{LANES, Level};
+use crate::nn::ops::maps::{Source, Target};
 use crate::nn::ops::window::Axis;
 
 /// What the weights of a [`FrozenConv`] are, before packing.
@@ -58,6 +59,7 @@ enum Packed {
     Depthwise(Vec<DepthwiseWeights>),
     /// A group of taps each, of a group of channels each.
     Grouped(Vec<Vec<PackedWeights>>),
+    Winograd(WinogradWeights),
 }
 
 impl FrozenConv {
@@ -128,6 +130,7 @@ impl FrozenConv {
 
     pub fn bytes(&self) -> usize {
         let bytes = |packed: &Packed| match packed {
+            Packed::Winograd(weights) => weights.bytes(),
             Packed::Depthwise(weights) => weights.iter().map(DepthwiseWeights::bytes).sum::<usize>(),
             Packed::Grouped(weights) => weights.iter().flatten().map(PackedWeights::bytes).sum(),
         };
@@ -190,6 +193,21 @@ impl FrozenConv {
                     // SAFETY: as the caller vouches.
                     unsafe { pass.run() };
                 }
+                Packed::Winograd(weights) => {
+                    let lowest = |axis: usize| lattice.offsets.iter().map(|offset| offset[axis]).min().unwrap_or(0);
+                    let origin = [lowest(0), lowest(1)];
+                    let pass = WinogradPass {
+                        level: self.level,
+                        source,
+                        target,
+                        count: lattice.count,
+                        origin,
+                        weights,
+                        zeros,
+                    };
+                    // SAFETY: as the caller vouches.
+                    unsafe { pass.run() };
+                }
                 Packed::Grouped(weights) => {
                     for (group, weights) in weights[taps].iter().enumerate() {
                         let source = source.from_channel(group * (source_channels / self.groups));
@@ -212,6 +230,17 @@ fn is_depthwise(spec: &Spec) -> bool {
         && spec.kernel[0] * spec.kernel[1] <= MAX_TAPS
 }
 
+/// Whether there are enough channels for the products to outweigh the transforms.
+fn goes_by_winograd(spec: &Spec) -> bool {
+    const FEWEST_CHANNELS: usize = 16;
+    spec.kernel == [3, 3]
+        && spec.stride == [1, 1]
+        && spec.dilation == [1, 1]
+        && spec.groups == 1
+        && !spec.transposed
+        && spec.in_channels.min(spec.out_channels) >= FEWEST_CHANNELS
+}
+
 /// Packs `weight(output channel, input channel)` so that the pass sums over inputs (`towards_output`) or over outputs.
 fn pack(level: Level, spec: &Spec, tap_groups: &[TapGroup], towards_output: bool) -> Packed {
     let [height, width] = spec.kernel;
@@ -224,6 +253,18 @@ fn pack(level: Level, spec: &Spec, tap_groups: &[TapGroup], towards_output: bool
     if is_depthwise(spec) {
         let weights = |taps| DepthwiseWeights::new(spec.groups, taps, |channel, tap| at(channel, 0, 0, tap));
         return Packed::Depthwise(tap_groups.iter().map(weights).collect());
+    }
+    if goes_by_winograd(spec) && !tap_groups.is_empty() {
+        // Towards the input the first tap lies under the last source pixel.
+        return Packed::Winograd(if towards_output {
+            WinogradWeights::new(level, spec.out_channels, spec.in_channels, |output, input, tap| {
+                at(0, output, input, tap)
+            })
+        } else {
+            WinogradWeights::new(level, spec.in_channels, spec.out_channels, |input, output, [y, x]| {
+                at(0, output, input, [2 - y, 2 - x])
+            })
+        });
     }
     let weights = |taps: &TapGroup, group: usize| {
         if towards_output {

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use super::finish::{FinishRows, FinishSquares, finish_rows_fn, finish_squares_fn};
 use super::lattice::Lattice;
-use super::maps::{Source, Target};
 use super::packed::{PackedWeights, Panel};
 use super::tile::{MAX_COLUMNS, MAX_ROWS, Tile, TileFn, tile_fn, tile_size};
 use crate::base::parallel;
 use crate::base::simd::Level;
+use crate::nn::ops::finish::{FinishRows, FinishSquares, finish_rows_fn, finish_squares_fn};
+use crate::nn::ops::maps::{Source, Target};
 
 /// Sources of at most this many channels are copied into rows of taps · channels first: their taps are too short for
 /// the register tile's inner loop.

@@ -1,15 +1,15 @@
 //! Convolution: a window of weights slides over the input (Dumoulin 2016).
 
+mod blocks;
 pub mod depthwise;
 #[cfg(test)]
 mod fast_tests;
-pub mod finish;
 pub mod frozen;
 pub mod indirect;
 pub mod lattice;
-pub mod maps;
 pub mod packed;
 pub mod tile;
+pub mod winograd;
 
 use serde::{Deserialize, Serialize};
 

@@ -24,6 +24,23 @@ pub struct Panel {
 }
 
 impl Panel {
+    /// Panels for `columns` output channels, of `rows` rows each.
+    pub fn cut(tile: TileSize, columns: usize, rows: usize) -> Vec<Self> {
+        let mut start = 0;
+        let firsts = (0..columns).step_by(tile.columns);
+        let panel = |column: usize| {
+            let panel = Self { column, columns: (columns - column).min(tile.columns), start };
+            start += rows * panel.width();
+            panel
+        };
+        firsts.map(panel).collect()
+    }
+
+    /// Where it begins in the packed data, in floats.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
     /// 16 or 32 packed columns.
     pub fn width(&self) -> usize {
         self.columns.next_multiple_of(LANES)
@@ -39,19 +56,15 @@ impl PackedWeights {
         taps: &TapGroup,
         weight: impl Fn(usize, usize, [usize; 2]) -> f32,
     ) -> Self {
-        let mut panels = Vec::new();
+        let panels = Panel::cut(tile, columns, taps.len() * depth);
         let mut data = Vec::new();
-        let mut column = 0;
-        while column < columns {
-            let panel = Panel { column, columns: (columns - column).min(tile.columns), start: data.len() };
+        for panel in &panels {
             for &tap in taps {
                 for k in 0..depth {
-                    data.extend((0..panel.columns).map(|c| weight(column + c, k, tap)));
+                    data.extend((0..panel.columns).map(|c| weight(panel.column + c, k, tap)));
                     data.resize(data.len() + panel.width() - panel.columns, 0.0);
                 }
             }
-            panels.push(panel);
-            column += panel.columns;
         }
         Self { depth, taps: taps.len(), panels, data }
     }

@@ -5,10 +5,12 @@ use super::{OpError, expect_inputs, expect_maps};
 use crate::base::tensor::Shape;
 
 mod average;
+mod frozen;
 mod global;
 mod max;
 
 pub use average::{AveragePool, Divisor};
+pub use frozen::FrozenMaxPool;
 pub use global::{GlobalPool, GlobalPoolKind};
 pub use max::MaxPool;
 

@@ -19,6 +19,7 @@ impl Builder<'_> {
             let source = self.gradient(unit.output, moment);
             match &unit.kind {
                 UnitKind::Conv(conv) => self.plan_conv_backward(index, unit, conv, source),
+                UnitKind::MaxPool(_) => self.plan_pool_backward(index, unit, source),
                 UnitKind::Op if self.is_placed_concat(unit) => {
                     for &part in &unit.inputs {
                         let ((place, _), _) = self.contribute(part, moment);
@@ -116,6 +117,19 @@ impl Builder<'_> {
         if let Some((residual, place)) = gate_later {
             self.gate(index, residual, place);
         }
+    }
+
+    fn plan_pool_backward(&mut self, index: usize, unit: &Unit, source: Place) {
+        let input = unit.inputs[0];
+        let ((target, last), first) = self.contribute(input, self.backward_moment(index));
+        let task = Task::PoolBackward {
+            source,
+            target,
+            add: (!first).then_some(target),
+            ending: self.ending(input, last),
+            winners: self.saved[index].span.buffer,
+        };
+        self.backward.push(Step { unit: index, task });
     }
 
     fn plan_op_backward(&mut self, index: usize, unit: &Unit, d_output: Place) {

@@ -13,6 +13,8 @@ use crate::nn::exec::frozen::buffers::{BufferId, Layout, Offsets};
 use crate::nn::exec::frozen::units::{Clamp, ConvUnit, Unit, UnitKind, Units};
 use crate::nn::graph::{Graph, GraphError, NodeId};
 use crate::nn::ops::conv::frozen::Lattices;
+use crate::nn::ops::pool::FrozenMaxPool;
+use crate::nn::ops::window::Window;
 use crate::nn::ops::{Keeps, MapAxis, Op, Operator};
 
 /// Maps inside a buffer: a range of channels of pixels that lie `pixel_stride` floats apart.
@@ -63,6 +65,18 @@ pub enum Task {
         add: Option<Place>,
         ending: Ending,
     },
+    PoolForward {
+        source: Place,
+        target: Place,
+        winners: Option<BufferId>,
+    },
+    PoolBackward {
+        source: Place,
+        target: Place,
+        add: Option<Place>,
+        ending: Ending,
+        winners: BufferId,
+    },
     /// Copies maps, adding and gating; in place where source and target are the same.
     Finish {
         source: Place,
@@ -98,13 +112,21 @@ pub struct Step {
     pub task: Task,
 }
 
+/// The geometry of a unit for maps of one size.
+pub enum Geometry {
+    Conv(Lattices),
+    MaxPool(FrozenMaxPool),
+    /// A general kernel works it out by itself.
+    Op,
+}
+
 /// Everything that a session needs besides weights and memory.
 pub struct Plan {
     pub forward: Vec<Step>,
     pub backward: Vec<Step>,
     pub offsets: Offsets,
-    /// One for each convolution unit.
-    pub lattices: Vec<Option<Lattices>>,
+    /// What each unit's kernels need to know of the maps' sizes.
+    pub geometries: Vec<Geometry>,
     pub shapes: Vec<Option<Shape>>,
     pub input: Span,
     pub d_input: Option<Span>,
@@ -133,11 +155,12 @@ struct Builder<'a> {
     /// How often each value is read.
     uses: HashMap<NodeId, usize>,
     targets: Vec<NodeId>,
-    /// Values between convolutions, whose pixels may lie apart.
+    /// Values between kernels that know of maps whose pixels lie apart.
     roomy: HashSet<NodeId>,
     /// Concatenation value and first channel of values that are written straight into it.
     inside: HashMap<NodeId, (NodeId, usize)>,
     saved: Vec<Saved>,
+    geometries: Vec<Geometry>,
     forward: Vec<Step>,
     backward: Vec<Step>,
 }
@@ -166,17 +189,19 @@ impl Plan {
             roomy: HashSet::new(),
             inside: HashMap::new(),
             saved: Vec::new(),
+            geometries: Vec::new(),
             forward: Vec::new(),
             backward: Vec::new(),
         };
         builder.count_uses();
         builder.place_parts_of_concats();
         builder.find_roomy_values();
+        builder.find_geometries()?;
         builder.plan_forward();
         if with_gradient {
             builder.plan_backward();
         }
-        builder.finish()
+        Ok(builder.finish())
     }
 }
 
@@ -252,13 +277,13 @@ impl Builder<'_> {
     }
 
     /// Pixels whose strides are a multiple of 2 KB fall on a few sets of the first-level cache, where the rows of a
-    /// register tile drive each other out: values that only convolutions write and read get a gap behind each pixel.
+    /// register tile drive each other out: values that only convolutions and pools write and read get a gap behind each pixel.
     fn find_roomy_values(&mut self) {
         const ALIASING_CHANNELS: usize = 512;
-        let by_conv = |unit: &&Unit| matches!(unit.kind, UnitKind::Conv(_));
-        let (convs, ops): (Vec<&Unit>, Vec<&Unit>) = self.units.units.iter().partition(by_conv);
+        let by_op = |unit: &&Unit| matches!(unit.kind, UnitKind::Op);
+        let (ops, others): (Vec<&Unit>, Vec<&Unit>) = self.units.units.iter().partition(by_op);
         let read_by_ops: HashSet<NodeId> = ops.iter().flat_map(|unit| unit.inputs.iter().copied()).collect();
-        self.roomy = convs
+        self.roomy = others
             .iter()
             .map(|unit| unit.output)
             .filter(|value| !read_by_ops.contains(value) && !self.targets.contains(value))
@@ -307,6 +332,7 @@ impl Builder<'_> {
             self.saved.push(Saved::default());
             match &unit.kind {
                 UnitKind::Conv(conv) => self.plan_conv_forward(index, unit, conv, target),
+                UnitKind::MaxPool(_) => self.plan_pool_forward(index, unit, target),
                 UnitKind::Op if self.is_placed_concat(unit) => {}
                 UnitKind::Op => self.plan_op_forward(index, unit, target),
             }
@@ -336,6 +362,21 @@ impl Builder<'_> {
             value.bits = bits;
         }
         self.forward.push(Step { unit: index, task: Task::ConvForward { source, target, add, ending } });
+    }
+
+    fn plan_pool_forward(&mut self, index: usize, unit: &Unit, target: Place) {
+        let winners = match &self.geometries[index] {
+            Geometry::MaxPool(pool) if self.with_gradient => {
+                let floats = (pool.winners() * size_of::<u16>()).div_ceil(size_of::<f32>());
+                let buffer = self.layout.add(floats, index + 1);
+                self.layout.touch(buffer, self.backward_moment(index));
+                self.saved[index] = Saved { span: Span { buffer, floats }, bytes: 0 };
+                Some(buffer)
+            }
+            _ => None,
+        };
+        let source = self.values[&unit.inputs[0]].place;
+        self.forward.push(Step { unit: index, task: Task::PoolForward { source, target, winners } });
     }
 
     /// Mask bits of a value; parts of one concatenation share a buffer.
@@ -407,38 +448,48 @@ impl Builder<'_> {
         self.graph.node(unit.output).op.keeps(&inputs)
     }
 
-    fn finish(self) -> Result<Plan, GraphError> {
-        let mut lattices = Vec::new();
+    fn find_geometries(&mut self) -> Result<(), GraphError> {
         for unit in &self.units.units {
-            lattices.push(match &unit.kind {
-                UnitKind::Op => None,
+            let resolve = |window: &Window, value: NodeId| {
+                let [_, _, height, width] = self.maps(value);
+                window
+                    .resolve([height, width])
+                    .map_err(|source| GraphError::Node { node: self.graph.node(unit.output).name.clone(), source })
+            };
+            let geometry = match &unit.kind {
+                UnitKind::Op => Geometry::Op,
+                UnitKind::MaxPool(window) => {
+                    let [batch, channels, ..] = self.maps(unit.output);
+                    Geometry::MaxPool(FrozenMaxPool::new(resolve(window, unit.inputs[0])?, channels, batch))
+                }
                 UnitKind::Conv(conv) => {
                     // The window of a transposed convolution slides over its output.
-                    let [_, _, height, width] = self.maps(if conv.transposed { unit.output } else { unit.inputs[0] });
-                    let axes = conv.window.resolve([height, width]).map_err(|source| GraphError::Node {
-                        node: self.graph.node(unit.output).name.clone(),
-                        source,
-                    })?;
-                    Some(conv.conv.lattices(&axes))
+                    let slid_over = if conv.transposed { unit.output } else { unit.inputs[0] };
+                    Geometry::Conv(conv.conv.lattices(&resolve(&conv.window, slid_over)?))
                 }
-            });
+            };
+            self.geometries.push(geometry);
         }
+        Ok(())
+    }
+
+    fn finish(self) -> Plan {
         let span = |place: Option<Place>| place.map(|place| self.span(place));
         let input = &self.values[&GRAPH_INPUT];
         let targets = self.targets.iter().map(|target| {
             let value = &self.values[target];
             (*target, (self.span(value.place), span(value.d_place)))
         });
-        Ok(Plan {
+        Plan {
             targets: targets.collect(),
             input: self.span(input.place),
             d_input: span(input.d_place),
             offsets: self.layout.offsets(),
-            lattices,
+            geometries: self.geometries,
             forward: self.forward,
             backward: self.backward,
             shapes: self.shapes,
-        })
+        }
     }
 }
 
@@ -448,6 +499,6 @@ const GRAPH_INPUT: NodeId = 0;
 fn residual(unit: &Unit) -> Option<NodeId> {
     match &unit.kind {
         UnitKind::Conv(conv) => conv.residual,
-        UnitKind::Op => None,
+        UnitKind::MaxPool(_) | UnitKind::Op => None,
     }
 }

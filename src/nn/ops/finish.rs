@@ -1,8 +1,8 @@
 //! The epilogue of every fast kernel, and the pass that is nothing but an epilogue.
 
-use super::maps::{FusedActivation, Source, Target};
 use crate::base::parallel;
 use crate::base::simd::{LANES, Lanes, Level, for_each_level};
+use crate::nn::ops::maps::{FusedActivation, Source, Target};
 
 /// Finishes and writes `count` ≤ 16 values of `pixel` from channel `column` (a multiple of 16) on.
 ///

@@ -1,0 +1,370 @@
+//! Winograd's minimal filtering F(4×4, 3×3) (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"):
+//! 3×3 windows at stride 1 with a quarter of the multiplications.
+//!
+//! A strip of tiles goes through three stages in one thread's cache: 6×6 pixels of the source are transformed to 36
+//! points, at each point a matrix product sums over the channels, and the sums are transformed back to 4×4 pixels, through
+//! the epilogue.
+
+use std::cell::RefCell;
+
+use super::blocks::{BlockProduct, block_product_fn};
+use super::packed::Panel;
+use super::tile::tile_size;
+use crate::base::parallel;
+use crate::base::simd::{LANES, Lanes, Level, for_each_level};
+use crate::nn::ops::finish::finish_lanes;
+use crate::nn::ops::maps::{Source, Target};
+
+/// Pixels a side of a tile of the target, and of the source pixels that it needs.
+const OUT: usize = 4;
+const IN: usize = 6;
+/// Points at which products are taken.
+const POINTS: usize = IN * IN;
+/// Floats of one thread's transformed tiles, about: a share of the second-level cache.
+const STRIP_FLOATS: usize = 1 << 18;
+/// Output channels whose sums are kept at a time.
+const COLUMNS_A_GROUP: usize = 128;
+/// The fewest tasks that a layer is cut into, so that threads find work.
+const MIN_TASKS: usize = 16;
+
+/// Transformed weights: for every point a panel of 16 or 32 columns after the other.
+pub struct WinogradWeights {
+    depth: usize,
+    panels: Vec<Panel>,
+    /// Floats of all panels at one point.
+    point_len: usize,
+    data: Vec<f32>,
+}
+
+impl WinogradWeights {
+    /// Transforms and packs `weight(column, depth index, [vertical, horizontal])` of 3×3 windows, where vertical and
+    /// horizontal count source pixels from the top left.
+    pub fn new(level: Level, columns: usize, depth: usize, weight: impl Fn(usize, usize, [usize; 2]) -> f32) -> Self {
+        let panels = Panel::cut(tile_size(level), columns, depth);
+        let point_len = panels.last().map_or(0, |panel| panel.start() + panel.width() * depth);
+        let mut data = vec![0.0; POINTS * point_len];
+        for panel in &panels {
+            for k in 0..depth {
+                for c in 0..panel.columns {
+                    let g = [0, 1, 2].map(|y| [0, 1, 2].map(|x| f64::from(weight(panel.column + c, k, [y, x]))));
+                    let at = panel.start() + k * panel.width() + c;
+                    for (point, value) in transformed_filter(&g).into_iter().enumerate() {
+                        data[point * point_len + at] = value as f32;
+                    }
+                }
+            }
+        }
+        Self { depth, panels, point_len, data }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+}
+
+/// G g Gᵀ, for the interpolation points 0, ±1, ±2 and infinity.
+fn transformed_filter(g: &[[f64; 3]; 3]) -> [f64; POINTS] {
+    let along = |[a, b, c]: [f64; 3]| {
+        [
+            a / 4.0,
+            -(a + b + c) / 6.0,
+            -(a - b + c) / 6.0,
+            (a + 2.0 * b + 4.0 * c) / 24.0,
+            (a - 2.0 * b + 4.0 * c) / 24.0,
+            c,
+        ]
+    };
+    let columns = [0, 1, 2].map(|x| along([g[0][x], g[1][x], g[2][x]]));
+    let mut points = [0.0; POINTS];
+    for (y, row) in points.chunks_exact_mut(IN).enumerate() {
+        row.copy_from_slice(&along([columns[0][y], columns[1][y], columns[2][y]]));
+    }
+    points
+}
+
+/// One convolution of a 3×3 window at stride 1.
+pub struct WinogradPass<'a> {
+    pub level: Level,
+    pub source: Source,
+    pub target: Target,
+    /// `[vertical, horizontal]` pixels of the target.
+    pub count: [usize; 2],
+    /// The source pixel under the first tap of the first target pixel.
+    pub origin: [isize; 2],
+    pub weights: &'a WinogradWeights,
+    /// At least as many zeros as the source has channels.
+    pub zeros: &'a [f32],
+}
+
+/// Memory of a thread, kept between calls.
+#[derive(Default)]
+struct Scratch {
+    points: Vec<f32>,
+    sums: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
+
+/// Tiles `first..first + count` of a pass, and some memory.
+struct Strip<'a> {
+    pass: &'a WinogradPass<'a>,
+    first: usize,
+    count: usize,
+    /// The panels whose sums are in `sums`.
+    panels: &'a [Panel],
+    /// `[point][16 channels of the source][tile][16]`.
+    points: *mut f32,
+    /// `[point][16 columns of the panels][tile][16]`.
+    sums: *mut f32,
+}
+
+impl WinogradPass<'_> {
+    /// `[vertical, horizontal]` tiles of an image.
+    fn tiles(&self) -> [usize; 2] {
+        self.count.map(|pixels| pixels.div_ceil(OUT))
+    }
+
+    /// Runs the pass on all threads.
+    ///
+    /// # Safety
+    /// `source` and `target` must be valid for the channels of `weights` and must not overlap, but for
+    /// `target.finish.add`, which may be the target itself.
+    pub unsafe fn run(&self) {
+        let depth = self.weights.depth;
+        assert!(self.zeros.len() >= depth);
+        let tiles = self.source.batch * self.tiles()[0] * self.tiles()[1];
+        if tiles == 0 {
+            return;
+        }
+        let rows = tile_size(self.level).rows;
+        let blocks = depth.div_ceil(LANES);
+        let columns: usize = self.weights.panels.iter().map(Panel::width).sum();
+        let floats_a_tile = POINTS * (blocks * LANES + columns.min(COLUMNS_A_GROUP));
+        let most = (STRIP_FLOATS / floats_a_tile / rows).max(2) * rows;
+        let strips = tiles.div_ceil(most.min(tiles.div_ceil(MIN_TASKS).next_multiple_of(rows)));
+        let tiles_a_strip = tiles.div_ceil(strips);
+        // Where tiles are few, tasks share them and divide the columns.
+        let panels_a_group = COLUMNS_A_GROUP / tile_size(self.level).columns;
+        let groups: Vec<&[Panel]> = self.weights.panels.chunks(panels_a_group).collect();
+        let shares = if strips >= MIN_TASKS { 1 } else { MIN_TASKS.div_ceil(strips).min(groups.len()) };
+        let groups_a_share = groups.len().div_ceil(shares);
+        parallel::for_each_index(strips * shares, |task| {
+            let (share, index) = (task / strips, task % strips);
+            let first = index * tiles_a_strip;
+            let count = tiles_a_strip.min(tiles.saturating_sub(first));
+            let groups = groups.get(share * groups_a_share..).unwrap_or_default();
+            let groups = &groups[..groups_a_share.min(groups.len())];
+            if count == 0 || groups.is_empty() {
+                return;
+            }
+            SCRATCH.with_borrow_mut(|scratch| {
+                let grow = |memory: &mut Vec<f32>, len: usize| {
+                    if memory.len() < len {
+                        memory.resize(len, 0.0);
+                    }
+                    memory.as_mut_ptr()
+                };
+                let points = grow(&mut scratch.points, POINTS * point_stride(blocks, count));
+                let column_blocks = columns.min(COLUMNS_A_GROUP) / LANES;
+                let sums = grow(&mut scratch.sums, POINTS * point_stride(column_blocks, count));
+                let mut strip = Strip { pass: self, first, count, panels: &[], points, sums };
+                // SAFETY: as the caller vouches; the scratch has the lengths that the stages use; tasks write
+                // disjoint pixels or disjoint channels.
+                unsafe {
+                    transform_source_fn(self.level)(&strip);
+                    for panels in groups {
+                        strip.panels = panels;
+                        strip.multiply();
+                        transform_sums_fn(self.level)(&strip);
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// Floats from one point to the next, where each has `blocks` blocks of 16 channels of `tiles` tiles: an odd number of
+/// cache lines, so that a tile's points fall on different sets of the first-level cache.
+const fn point_stride(blocks: usize, tiles: usize) -> usize {
+    (blocks * tiles | 1) * LANES
+}
+
+impl Strip<'_> {
+    fn source_stride(&self) -> usize {
+        point_stride(self.pass.weights.depth.div_ceil(LANES), self.count)
+    }
+
+    /// Blocks of 16 columns of the panels.
+    fn column_blocks(&self) -> usize {
+        self.panels.iter().map(|panel| panel.width() / LANES).sum()
+    }
+
+    fn sums_stride(&self) -> usize {
+        point_stride(self.column_blocks(), self.count)
+    }
+
+    /// The image and the first pixel `[vertical, horizontal]` of the target that a tile covers.
+    #[inline(always)]
+    fn place(&self, tile: usize) -> (usize, [usize; 2]) {
+        let [down, across] = self.pass.tiles();
+        let tile = self.first + tile;
+        (tile / (down * across), [tile / across % down * OUT, tile % across * OUT])
+    }
+
+    /// The sums over the channels of the source, at every point.
+    unsafe fn multiply(&self) {
+        let weights = self.pass.weights;
+        let (source_stride, sums_stride) = (self.source_stride(), self.sums_stride());
+        for point in 0..POINTS {
+            let mut column = 0;
+            for panel in self.panels {
+                // SAFETY: all extents are those that `run` allocated and `WinogradWeights::new` packed.
+                unsafe {
+                    block_product_fn(self.pass.level)(&BlockProduct {
+                        source: self.points.add(point * source_stride),
+                        rows: self.count,
+                        depth: weights.depth,
+                        weights: weights.data.as_ptr().add(point * weights.point_len + panel.start()),
+                        columns: panel.width(),
+                        sums: self.sums.add(point * sums_stride + column * self.count),
+                    });
+                }
+                column += panel.width();
+            }
+        }
+    }
+}
+
+/// Bᵀ d for one column or row of six.
+#[inline(always)]
+unsafe fn to_points<L: Lanes>(d: [L; IN]) -> [L; IN] {
+    unsafe {
+        let (two, four, minus_four, minus_five) = (L::splat(2.0), L::splat(4.0), L::splat(-4.0), L::splat(-5.0));
+        let even = d[2].mul_add(minus_four, d[4]);
+        let odd = d[1].mul_add(minus_four, d[3]);
+        let even_2 = d[4].sub(d[2]);
+        let odd_2 = d[3].sub(d[1]);
+        [
+            d[0].mul_add(four, d[2].mul_add(minus_five, d[4])),
+            even.add(odd),
+            even.sub(odd),
+            odd_2.mul_add(two, even_2),
+            even_2.sub(odd_2.mul(two)),
+            d[1].mul_add(four, d[3].mul_add(minus_five, d[5])),
+        ]
+    }
+}
+
+/// Aᵀ m for one column or row of six.
+#[inline(always)]
+unsafe fn from_points<L: Lanes>(m: [L; IN]) -> [L; OUT] {
+    unsafe {
+        let (sum_1, difference_1) = (m[1].add(m[2]), m[1].sub(m[2]));
+        let (sum_2, difference_2) = (m[3].add(m[4]), m[3].sub(m[4]));
+        [
+            m[0].add(sum_1).add(sum_2),
+            difference_2.mul_add(L::splat(2.0), difference_1),
+            sum_2.mul_add(L::splat(4.0), sum_1),
+            difference_2.mul_add(L::splat(8.0), difference_1).add(m[5]),
+        ]
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // Constant bounds unroll.
+unsafe fn transform_source<L: Lanes>(strip: &Strip) {
+    let WinogradPass { source, origin, weights, zeros, .. } = strip.pass;
+    let depth = weights.depth;
+    let blocks = depth.div_ceil(LANES);
+    let stride = strip.source_stride();
+    for tile in 0..strip.count {
+        let (image, [y, x]) = strip.place(tile);
+        let (y, x) = (y as isize + origin[0], x as isize + origin[1]);
+        let image = source.data.wrapping_add(image * source.height * source.width * source.pixel_stride);
+        let mut pixels = [[zeros.as_ptr(); IN]; IN];
+        for dy in 0..IN {
+            for dx in 0..IN {
+                let (y, x) = ((y + dy as isize) as usize, (x + dx as isize) as usize);
+                // Negative positions wrap to huge ones.
+                if y < source.height && x < source.width {
+                    pixels[dy][dx] = image.wrapping_add((y * source.width + x) * source.pixel_stride);
+                }
+            }
+        }
+        for block in 0..blocks {
+            let channel = block * LANES;
+            let lanes = (depth - channel).min(LANES);
+            // SAFETY: pixels are pixels of the source or zeros, valid for `lanes` channels from `channel` on; points has a
+            // place for every point, block and tile.
+            unsafe {
+                let mut down = [[L::splat(0.0); IN]; IN];
+                for dx in 0..IN {
+                    let mut d = [L::splat(0.0); IN];
+                    for dy in 0..IN {
+                        d[dy] = L::load_first(pixels[dy][dx].add(channel), lanes);
+                    }
+                    let d = to_points(d);
+                    for v in 0..IN {
+                        down[v][dx] = d[v];
+                    }
+                }
+                let to = strip.points.add((block * strip.count + tile) * LANES);
+                for v in 0..IN {
+                    let across = to_points(down[v]);
+                    for u in 0..IN {
+                        across[u].store(to.add((v * IN + u) * stride));
+                    }
+                }
+            }
+        }
+    }
+}
+
+for_each_level!(fn transform_source_fn = transform_source(strip: &Strip));
+
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // Constant bounds unroll.
+unsafe fn transform_sums<L: Lanes>(strip: &Strip) {
+    let WinogradPass { target, count: [height, width], .. } = strip.pass;
+    let stride = strip.sums_stride();
+    let (first_column, end_column) = match (strip.panels.first(), strip.panels.last()) {
+        (Some(first), Some(last)) => (first.column, last.column + last.columns),
+        _ => return,
+    };
+    for tile in 0..strip.count {
+        let (image, [y, x]) = strip.place(tile);
+        let first_pixel = (image * target.height + y) * target.width + x;
+        let (down, across) = ((height - y).min(OUT), (width - x).min(OUT));
+        for column in (0..end_column - first_column).step_by(LANES) {
+            let lanes = (end_column - first_column - column).min(LANES);
+            // SAFETY: sums has a place for every point, block of columns and tile; pixels inside the target are valid.
+            unsafe {
+                let from = strip.sums.add(column * strip.count + tile * LANES);
+                let mut rows = [[L::splat(0.0); IN]; OUT];
+                for u in 0..IN {
+                    let mut m = [L::splat(0.0); IN];
+                    for v in 0..IN {
+                        m[v] = L::load(from.add((v * IN + u) * stride));
+                    }
+                    let m = from_points(m);
+                    for dy in 0..OUT {
+                        rows[dy][u] = m[dy];
+                    }
+                }
+                for dy in 0..down {
+                    let row = from_points(rows[dy]);
+                    for dx in 0..OUT {
+                        if dx < across {
+                            let pixel = first_pixel + dy * target.width + dx;
+                            finish_lanes(row[dx], lanes, target, pixel, first_column + column);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+for_each_level!(fn transform_sums_fn = transform_sums(strip: &Strip));

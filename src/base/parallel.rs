@@ -3,6 +3,8 @@
 //! Work is cut by sizes that depend on the problem alone, never on the number of threads, so that results are the same
 //! bytes on one thread and on many.
 
+use std::cell::Cell;
+
 use rayon::prelude::*;
 
 /// Fixes the size of the thread pool for the whole process; `None` leaves it to `RAYON_NUM_THREADS` or the cores.
@@ -38,11 +40,29 @@ pub fn threads() -> usize {
     rayon::current_num_threads()
 }
 
-/// Runs `task(0..count)` on the pool, in no particular order.
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `body` with every [`for_each_index`] in it on the calling thread: for the parts of a task that is itself one of
+/// many.
+pub fn alone<R>(body: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _restore = Restore(ALONE.replace(true));
+    body()
+}
+
+/// Runs `task(0..count)` on the pool, in no particular order; inside [`alone`] in order, on the calling thread.
 pub fn for_each_index(count: usize, task: impl Fn(usize) + Sync + Send) {
     match count {
         0 => {}
         1 => task(0),
+        _ if ALONE.get() => (0..count).for_each(task),
         _ => (0..count).into_par_iter().with_max_len(1).for_each(task),
     }
 }
@@ -110,6 +130,15 @@ mod tests {
         let mut copy = vec![0; 1000];
         for_each_chunk_pair_mut(&mut data, &mut copy, 7, |_, from, to| to.copy_from_slice(from));
         assert_eq!(data, copy);
+    }
+
+    #[test]
+    fn alone_everything_runs_in_order_on_one_thread() {
+        let seen = std::sync::Mutex::new(Vec::new());
+        alone(|| for_each_index(50, |i| seen.lock().unwrap().push((i, std::thread::current().id()))));
+        let here = std::thread::current().id();
+        assert_eq!(seen.into_inner().unwrap(), (0..50).map(|i| (i, here)).collect::<Vec<_>>());
+        assert!(!ALONE.get());
     }
 
     #[test]

@@ -13,30 +13,30 @@ pub unsafe fn finish_lanes<L: Lanes>(mut y: L, count: usize, target: &Target, pi
     unsafe {
         let finish = &target.finish;
         if !finish.bias.is_null() {
-            y = y.add(L::load_first(finish.bias.add(column), count));
+            y = y.add(L::load_first(finish.bias.wrapping_add(column), count));
         }
         if !finish.add.is_null() {
-            y = y.add(L::load_first(finish.add.add(pixel * finish.add_stride + column), count));
+            y = y.add(L::load_first(finish.add.wrapping_add(pixel * finish.add_stride + column), count));
         }
         match finish.activation {
             FusedActivation::None => {}
             FusedActivation::Clamp { low, high, bits, bits_stride } => {
                 let (low, high) = (L::splat(low), L::splat(high));
                 if !bits.is_null() {
-                    *bits.add(pixel * bits_stride + column / LANES) = y.bits_between(low, high);
+                    *bits.wrapping_add(pixel * bits_stride + column / LANES) = y.bits_between(low, high);
                 }
                 y = y.max(low).min(high);
             }
             FusedActivation::Gate { bits, bits_stride, positive_only } => {
                 if !bits.is_null() {
-                    y = y.keep(*bits.add(pixel * bits_stride + column / LANES));
+                    y = y.keep(*bits.wrapping_add(pixel * bits_stride + column / LANES));
                 }
                 if positive_only {
                     y = y.max(L::splat(0.0));
                 }
             }
         }
-        y.store_first(target.data.add(pixel * target.pixel_stride + column), count);
+        y.store_first(target.data.wrapping_add(pixel * target.pixel_stride + column), count);
     }
 }
 
@@ -50,13 +50,80 @@ pub struct FinishRows<'a> {
     pub target: &'a Target,
 }
 
+/// As [`finish_lanes`] row by row, but what a whole tile has in common is decided and loaded once: whole vectors of a
+/// column, then the next.
 #[inline(always)]
 unsafe fn finish_rows<L: Lanes>(rows: &FinishRows) {
+    let finish = &rows.target.finish;
+    // SAFETY: as the caller vouches.
     unsafe {
-        for (row, &pixel) in rows.pixels.iter().enumerate() {
-            for first in (0..rows.columns).step_by(LANES) {
-                let y = L::load(rows.sums.add(row * rows.width + first));
-                finish_lanes(y, (rows.columns - first).min(LANES), rows.target, pixel, rows.column + first);
+        match (finish.add.is_null(), finish.activation) {
+            (true, FusedActivation::None) => finish_columns::<L, false, NONE>(rows),
+            (false, FusedActivation::None) => finish_columns::<L, true, NONE>(rows),
+            (true, FusedActivation::Clamp { bits, .. }) if !bits.is_null() => {
+                finish_columns::<L, false, CLAMP>(rows);
+            }
+            (false, FusedActivation::Clamp { bits, .. }) if !bits.is_null() => {
+                finish_columns::<L, true, CLAMP>(rows);
+            }
+            (true, FusedActivation::Gate { bits, positive_only: false, .. }) if !bits.is_null() => {
+                finish_columns::<L, false, GATE>(rows);
+            }
+            (false, FusedActivation::Gate { bits, positive_only: false, .. }) if !bits.is_null() => {
+                finish_columns::<L, true, GATE>(rows);
+            }
+            _ => finish_columns::<L, false, ANY>(rows),
+        }
+    }
+}
+
+/// What [`finish_columns`] is compiled for.
+const NONE: u8 = 0;
+/// With bits.
+const CLAMP: u8 = 1;
+/// By bits alone.
+const GATE: u8 = 2;
+/// Whatever it is, decided anew for every vector.
+const ANY: u8 = 3;
+
+#[inline(always)]
+unsafe fn finish_columns<L: Lanes, const ADDS: bool, const ENDING: u8>(rows: &FinishRows) {
+    let Target { data, pixel_stride, finish, .. } = rows.target;
+    unsafe {
+        let (mut low, mut high) = (L::splat(0.0), L::splat(0.0));
+        let (mut new_bits, mut old_bits, mut stride) = (std::ptr::null_mut(), std::ptr::null(), 0);
+        match finish.activation {
+            FusedActivation::Clamp { low: least, high: most, bits, bits_stride } => {
+                (low, high, new_bits, stride) = (L::splat(least), L::splat(most), bits, bits_stride);
+            }
+            FusedActivation::Gate { bits, bits_stride, .. } => (old_bits, stride) = (bits, bits_stride),
+            FusedActivation::None => {}
+        }
+        for first in (0..rows.columns).step_by(LANES) {
+            let column = rows.column + first;
+            let count = (rows.columns - first).min(LANES);
+            let bias = match finish.bias.is_null() {
+                true => L::splat(0.0),
+                false => L::load_first(finish.bias.wrapping_add(column), count),
+            };
+            for (row, &pixel) in rows.pixels.iter().enumerate() {
+                let mut y = L::load(rows.sums.add(row * rows.width + first));
+                if ENDING == ANY {
+                    finish_lanes(y, count, rows.target, pixel, column);
+                    continue;
+                }
+                y = y.add(bias);
+                if ADDS {
+                    y = y.add(L::load_first(finish.add.wrapping_add(pixel * finish.add_stride + column), count));
+                }
+                if ENDING == CLAMP {
+                    *new_bits.wrapping_add(pixel * stride + column / LANES) = y.bits_between(low, high);
+                    y = y.max(low).min(high);
+                }
+                if ENDING == GATE {
+                    y = y.keep(*old_bits.wrapping_add(pixel * stride + column / LANES));
+                }
+                y.store_first(data.wrapping_add(pixel * pixel_stride + column), count);
             }
         }
     }

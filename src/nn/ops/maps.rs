@@ -65,6 +65,13 @@ unsafe impl Sync for Target {}
 unsafe impl Send for Target {}
 
 impl Source {
+    /// One image of the batch.
+    pub fn image(mut self, image: usize) -> Self {
+        self.data = self.data.wrapping_add(image * self.height * self.width * self.pixel_stride);
+        self.batch = 1;
+        self
+    }
+
     /// The same maps from a later channel on.
     pub fn from_channel(mut self, channel: usize) -> Self {
         self.data = self.data.wrapping_add(channel);
@@ -73,6 +80,34 @@ impl Source {
 }
 
 impl Target {
+    /// One image of the batch.
+    pub fn image(mut self, image: usize) -> Self {
+        let pixels = image * self.height * self.width;
+        self.data = self.data.wrapping_add(pixels * self.pixel_stride);
+        let finish = &mut self.finish;
+        if !finish.add.is_null() {
+            finish.add = finish.add.wrapping_add(pixels * finish.add_stride);
+        }
+        match &mut finish.activation {
+            FusedActivation::Clamp { bits, bits_stride, .. } if !bits.is_null() => {
+                *bits = bits.wrapping_add(pixels * *bits_stride);
+            }
+            FusedActivation::Gate { bits, bits_stride, .. } if !bits.is_null() => {
+                *bits = bits.wrapping_add(pixels * *bits_stride);
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// Without keeping mask bits.
+    pub fn silent(mut self) -> Self {
+        if let FusedActivation::Clamp { bits, .. } = &mut self.finish.activation {
+            *bits = std::ptr::null_mut();
+        }
+        self
+    }
+
     /// The same maps from a later channel on; with mask bits, a multiple of 16.
     pub fn from_channel(mut self, channel: usize) -> Self {
         let shift = |pointer: *const f32| if pointer.is_null() { pointer } else { pointer.wrapping_add(channel) };

@@ -41,6 +41,15 @@ impl Layout {
         *last = moment.max(*last);
     }
 
+    pub fn len(&self) -> usize {
+        self.buffers.len()
+    }
+
+    /// The buffer is not needed after all.
+    pub fn discard(&mut self, buffer: BufferId) {
+        self.buffers[buffer].floats = 0;
+    }
+
     /// Lays out the largest buffers first, each in the lowest gap between the placed ones that it lives along with.
     pub fn offsets(&self) -> Offsets {
         let mut order: Vec<BufferId> = (0..self.buffers.len()).collect();

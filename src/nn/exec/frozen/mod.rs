@@ -7,11 +7,12 @@
 mod buffers;
 mod plan;
 mod run;
+mod run_chain;
 mod units;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use buffers::Arena;
 use plan::{Plan, Span, Step};
@@ -35,6 +36,8 @@ struct Inner {
     targets: Vec<NodeId>,
     units: Units,
     level: Level,
+    /// How large maps between two steps are, in floats, from which on they are handed over in bands.
+    chained_floats: usize,
 }
 
 impl FrozenNet {
@@ -45,8 +48,12 @@ impl FrozenNet {
 
     /// As [`FrozenNet::new`], for an instruction set that must be available.
     pub fn with_level(graph: Arc<Graph>, targets: &[NodeId], level: Level) -> Self {
+        Self::with_chains(graph, targets, level, plan::chain::MIN_FLOATS)
+    }
+
+    fn with_chains(graph: Arc<Graph>, targets: &[NodeId], level: Level, chained_floats: usize) -> Self {
         let units = units::units(&graph, targets, level);
-        Self { inner: Arc::new(Inner { graph, targets: targets.to_vec(), units, level }) }
+        Self { inner: Arc::new(Inner { graph, targets: targets.to_vec(), units, level, chained_floats }) }
     }
 
     pub fn graph(&self) -> &Arc<Graph> {
@@ -73,7 +80,8 @@ impl FrozenNet {
     }
 
     fn plan(&self, input: &Shape, with_gradient: bool) -> Result<Plan, GraphError> {
-        Plan::new(&self.inner.graph, &self.inner.units, &self.inner.targets, input, with_gradient)
+        let Inner { graph, units, targets, chained_floats, .. } = &*self.inner;
+        Plan::new(graph, units, targets, input, with_gradient, *chained_floats)
     }
 
     /// Bytes of memory that a session needs for an input of this shape.
@@ -209,12 +217,8 @@ impl Session {
             match times {
                 // SAFETY: the arena was reserved for this plan, and is borrowed mutably.
                 None => steps.iter().for_each(|step| unsafe { machine.run(step) }),
-                Some(times) => times.extend(steps.iter().map(|step| {
-                    let start = Instant::now();
-                    // SAFETY: as above.
-                    unsafe { machine.run(step) };
-                    StepTime { node: machine.units.units[step.unit].output, time: start.elapsed() }
-                })),
+                // SAFETY: as above.
+                Some(times) => steps.iter().for_each(|step| unsafe { machine.run_timed(step, times) }),
             }
         });
     }

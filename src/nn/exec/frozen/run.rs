@@ -1,7 +1,11 @@
 //! Runs the steps of a plan on the arena.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
 use smallvec::SmallVec;
 
+use super::StepTime;
 use super::buffers::BufferId;
 use super::plan::{BitsPlace, Ending, Geometry, Place, Plan, Span, Step, Task};
 use super::units::{ConvUnit, UnitKind, Units};
@@ -55,18 +59,21 @@ impl Machine<'_> {
                 Task::PoolForward { source, target, winners } => {
                     let winners = winners.map_or(std::ptr::null_mut(), |winners| self.winners(winners));
                     let target = self.target(target, &None, &Ending::Plain);
-                    self.pool(step.unit).forward(self.level, &self.source(source), &target, winners);
+                    let rows = 0..target.height;
+                    self.pool(step.unit).forward(self.level, rows, &self.source(source), &target, winners);
                 }
                 Task::PoolBackward { source, target, add, ending, winners } => {
                     let target = self.target(target, add, ending);
                     let winners = self.winners(*winners);
-                    self.pool(step.unit).backward(self.level, &self.source(source), &target, winners);
+                    let rows = 0..target.height;
+                    self.pool(step.unit).backward(self.level, rows, &self.source(source), &target, winners);
                 }
                 Task::Finish { source, target, add, ending } => {
                     let [batch, channels, height, width] = source.maps;
                     let to = self.target(target, add, ending);
                     finish_maps(self.level, &self.source(source), &to, batch * height * width, channels);
                 }
+                Task::Chain(chain) => self.run_chain(chain, None),
                 Task::Zero(span) => self.slice_mut(*span).fill(0.0),
                 Task::OpForward { .. } => self.op_forward(step),
                 Task::OpBackward { .. } => self.op_backward(step),
@@ -74,21 +81,44 @@ impl Machine<'_> {
         }
     }
 
-    fn conv(&self, unit: usize) -> (&ConvUnit, &crate::nn::ops::conv::frozen::Lattices) {
+    /// Runs one step, and says how long it took: of a chain each stage, its share of the whole as it was of the time that
+    /// all threads spent.
+    ///
+    /// # Safety
+    /// As for [`Machine::run`].
+    pub unsafe fn run_timed(&self, step: &Step, times: &mut Vec<StepTime>) {
+        let start = Instant::now();
+        let node = |step: &Step| self.units.units[step.unit].output;
+        let Task::Chain(chain) = &step.task else {
+            // SAFETY: as the caller vouches.
+            unsafe { self.run(step) };
+            return times.push(StepTime { node: node(step), time: start.elapsed() });
+        };
+        let spent: Vec<AtomicU64> = chain.stages.iter().map(|_| AtomicU64::new(0)).collect();
+        // SAFETY: as the caller vouches.
+        unsafe { self.run_chain(chain, Some(&spent)) };
+        let whole = start.elapsed();
+        let spent: Vec<f64> = spent.into_iter().map(|nanoseconds| nanoseconds.into_inner() as f64).collect();
+        let total = spent.iter().sum::<f64>().max(1.0);
+        let stages = chain.stages.iter().zip(spent);
+        times.extend(stages.map(|(stage, spent)| StepTime { node: node(stage), time: whole.mul_f64(spent / total) }));
+    }
+
+    pub(super) fn conv(&self, unit: usize) -> (&ConvUnit, &crate::nn::ops::conv::frozen::Lattices) {
         match (&self.units.units[unit].kind, &self.plan.geometries[unit]) {
             (UnitKind::Conv(conv), Geometry::Conv(lattices)) => (conv, lattices),
             _ => unreachable!("the plan makes convolution steps of convolution units only"),
         }
     }
 
-    fn pool(&self, unit: usize) -> &FrozenMaxPool {
+    pub(super) fn pool(&self, unit: usize) -> &FrozenMaxPool {
         match &self.plan.geometries[unit] {
             Geometry::MaxPool(pool) => pool,
             _ => unreachable!("the plan makes pooling steps of pooling units only"),
         }
     }
 
-    fn winners(&self, buffer: BufferId) -> *mut u16 {
+    pub(super) fn winners(&self, buffer: BufferId) -> *mut u16 {
         self.arena.wrapping_add(self.plan.offsets.of[buffer]).cast()
     }
 
@@ -111,12 +141,12 @@ impl Machine<'_> {
         unsafe { std::slice::from_raw_parts_mut(self.arena.add(self.plan.offsets.of[span.buffer]), span.floats) }
     }
 
-    fn source(&self, place: &Place) -> Source {
+    pub(super) fn source(&self, place: &Place) -> Source {
         let [batch, _, height, width] = place.maps;
         Source { data: self.at(place), batch, height, width, pixel_stride: place.pixel_stride }
     }
 
-    fn target(&self, place: &Place, add: &Option<Place>, ending: &Ending) -> Target {
+    pub(super) fn target(&self, place: &Place, add: &Option<Place>, ending: &Ending) -> Target {
         let [_, _, height, width] = place.maps;
         let activation = match ending {
             Ending::Plain => FusedActivation::None,

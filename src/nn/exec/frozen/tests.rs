@@ -97,14 +97,15 @@ fn check(graph: Arc<Graph>, targets: &[NodeId], input: Shape) {
             })
             .collect();
         plain.backward(&seeds, |_| false);
-        for level in Level::available() {
-            let frozen = FrozenNet::with_level(graph.clone(), targets, level);
+        let levels = Level::available().into_iter();
+        for (level, chained_floats) in levels.flat_map(|level| [(level, usize::MAX), (level, 0)]) {
+            let frozen = FrozenNet::with_chains(graph.clone(), targets, level, chained_floats);
             let mut session = frozen.session(&input, true, None).unwrap();
             for repetition in 0..2 {
                 session.input_mut().copy_from_slice(&x);
                 session.forward();
                 for (target, seed) in &seeds {
-                    let what = format!("{level:?} {rule:?} blob of {}", graph.node(*target).name);
+                    let what = format!("{level:?} {chained_floats} {rule:?} blob of {}", graph.node(*target).name);
                     assert_close(&what, session.blob(*target).data, plain.blob(*target).unwrap().data);
                     let (_, place) = session.blob_and_seed(*target);
                     place.iter_mut().zip(seed).for_each(|(place, &seed)| *place = seed as f32);
@@ -156,6 +157,39 @@ fn an_inverted_residual_with_batch_norm() {
         check(graph.clone(), &[block, last], shape.clone());
         check(graph.clone(), &[stem], shape);
     }
+}
+
+#[test]
+fn chains_cut_tall_pictures_into_bands() {
+    let mut net = Sketch::new();
+    let same = |kernel, stride| Window::square(kernel, stride).padded(Padding::SameUpper);
+    let stem = net.conv(0, [3, 16], 1, same(3, 1));
+    let stem = net.add(RELU, &[stem]);
+    let pooled = net.add(Op::MaxPool(MaxPool { window: Window::square(3, 2).padded(Padding::all(1)) }), &[stem]);
+    let block = |net: &mut Sketch, from: NodeId, kernel: usize, stride: usize| {
+        let x = net.conv(from, [16, 24], 1, same(1, 1));
+        let x = net.add(RELU6, &[x]);
+        let x = net.conv(x, [24, 24], 24, same(kernel, stride));
+        let x = net.add(RELU6, &[x]);
+        net.conv(x, [24, 16], 1, same(1, 1))
+    };
+    let first = block(&mut net, pooled, 5, 1);
+    let first = net.add(Op::Elementwise(Elementwise::Add), &[first, pooled]);
+    let second = block(&mut net, first, 3, 2);
+    let third = block(&mut net, second, 3, 1);
+    let third = net.add(Op::Elementwise(Elementwise::Add), &[third, second]);
+    let last = block(&mut net, third, 5, 2);
+    let graph = net.finish();
+    for size in [[150, 12], [97, 19], [64, 64]] {
+        check(graph.clone(), &[last], Shape::maps(2, 3, size[0], size[1]));
+    }
+    check(graph.clone(), &[last, second], Shape::maps(1, 3, 131, 17));
+    let chained = |floats| {
+        let net = FrozenNet::with_chains(graph.clone(), &[last], Level::active(), floats);
+        net.session_bytes(&Shape::maps(1, 3, 256, 64), true).unwrap()
+    };
+    let [chains, whole] = [chained(0), chained(usize::MAX)];
+    assert!(chains < whole * 2 / 3, "what lies between needs no memory: {chains} of {whole}");
 }
 
 #[test]

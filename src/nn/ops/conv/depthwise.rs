@@ -7,8 +7,9 @@ use crate::base::simd::{LANES, Lanes, Level, for_each_level};
 use crate::nn::ops::finish::finish_lanes;
 use crate::nn::ops::maps::{Source, Target};
 
-/// Pixels of a register tile.
+/// Pixels of a register tile, and of one whose pixels lie inside the source.
 const PIXELS: usize = 4;
+const WIDE: usize = 8;
 /// The most taps that a tile's table of pointers holds.
 pub const MAX_TAPS: usize = 128;
 
@@ -113,13 +114,137 @@ impl Row<'_> {
     }
 }
 
+/// A lattice whose taps fill a rectangle without gaps: taps of one row then share the pixels that they read.
+#[derive(Clone, Copy)]
+struct Grid {
+    /// Rows and columns of taps.
+    taps: [usize; 2],
+    /// The least offset.
+    first: [isize; 2],
+    /// Whether taps are listed from the last position to the first, as those of a backward pass.
+    reversed: bool,
+}
+
+impl Grid {
+    fn of(lattice: &Lattice) -> Option<Self> {
+        let offsets = lattice.offsets.as_slice();
+        let (&a, &b) = (offsets.first()?, offsets.last()?);
+        let reversed = b < a;
+        let (first, last) = if reversed { (b, a) } else { (a, b) };
+        let taps = [0, 1].map(|axis| (last[axis] - first[axis] + 1).max(0) as usize);
+        let at = |index: usize| [first[0] + (index / taps[1]) as isize, first[1] + (index % taps[1]) as isize];
+        let fills = taps[0] * taps[1] == offsets.len()
+            && (0..offsets.len())
+                .all(|index| offsets[if reversed { offsets.len() - 1 - index } else { index }] == at(index));
+        fills.then_some(Self { taps, first, reversed })
+    }
+
+    /// The tap at a place of the rectangle, counted from the top left.
+    #[inline(always)]
+    fn tap(&self, row: usize, column: usize) -> usize {
+        let index = row * self.taps[1] + column;
+        if self.reversed { self.taps[0] * self.taps[1] - 1 - index } else { index }
+    }
+}
+
+/// The pixels `[first, end)` of a row whose windows lie inside the source from left to right.
+fn inner_pixels(lattice: &Lattice, grid: &Grid, width: usize) -> [usize; 2] {
+    let step = lattice.source_step[1];
+    let first = (-grid.first[1]).max(0) as usize;
+    let last_tap = grid.first[1] + grid.taps[1] as isize - 1;
+    let end = (width as isize - last_tap).max(0) as usize;
+    let (first, end) = (first.div_ceil(step), end.div_ceil(step).min(lattice.count[1]));
+    [first.min(end), end]
+}
+
+#[inline(always)]
+unsafe fn row<L: Lanes>(row: &Row) {
+    let Lattice { count, source_step, .. } = row.pass.lattice;
+    let grid = Grid::of(row.pass.lattice);
+    let inner = grid.map(|grid| (grid, inner_pixels(row.pass.lattice, &grid, row.pass.source.width)));
+    // SAFETY: as the caller vouches; inner pixels read inside the source.
+    unsafe {
+        macro_rules! by_shape {
+            ($(($columns:literal, $step:literal))*) => {
+                match inner {
+                    $(Some((grid, [first, end])) if grid.taps[1] == $columns && source_step[1] == $step => {
+                        let mut at = first;
+                        while at + WIDE <= end {
+                            tile::<L, $columns, $step, WIDE>(row, &grid, at);
+                            at += WIDE;
+                        }
+                        while at + PIXELS <= end {
+                            tile::<L, $columns, $step, PIXELS>(row, &grid, at);
+                            at += PIXELS;
+                        }
+                        any_pixels::<L>(row, 0, first);
+                        any_pixels::<L>(row, at, count[1]);
+                    })*
+                    _ => any_pixels::<L>(row, 0, count[1]),
+                }
+            };
+        }
+        by_shape!((1, 1)(2, 1)(3, 1)(4, 1)(5, 1)(7, 1)(3, 2)(5, 2)(7, 2));
+    }
+}
+
+/// `N` neighbouring pixels from `first` on, all inside: every pixel of the source is loaded once and used for every window
+/// that it lies under.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // Constant bounds keep the sums in registers.
-unsafe fn row<L: Lanes>(row: &Row) {
+unsafe fn tile<L: Lanes, const COLUMNS: usize, const STEP: usize, const N: usize>(
+    row: &Row,
+    grid: &Grid,
+    first: usize,
+) {
+    let pass = row.pass;
+    let Lattice { start, step, source_step, .. } = pass.lattice;
+    let channels = pass.weights.channels;
+    let padded = channels.next_multiple_of(LANES);
+    let Source { data, height, width, pixel_stride, .. } = pass.source;
+    let y = (row.i * source_step[0]) as isize + grid.first[0];
+    let x = ((first * STEP) as isize + grid.first[1]) as usize;
+    let image = data.wrapping_add(row.batch_index * height * width * pixel_stride);
+    let tap_rows =
+        (-y).clamp(0, grid.taps[0] as isize) as usize..(height as isize - y).clamp(0, grid.taps[0] as isize) as usize;
+    let target_y = start[0] + row.i * step[0];
+    let pixel = (row.batch_index * pass.target.height + target_y) * pass.target.width + start[1] + first * step[1];
+    let weights = pass.weights.data.as_ptr();
+    for channel in (0..channels).step_by(LANES) {
+        // SAFETY: the pixels lie inside the source and are valid for the channels rounded up to 16; weights are padded so.
+        unsafe {
+            let mut sums = [L::splat(0.0); N];
+            for tap_row in tap_rows.clone() {
+                let from = image.wrapping_add(((y + tap_row as isize) as usize * width + x) * pixel_stride + channel);
+                let mut taps = [L::splat(0.0); COLUMNS];
+                for column in 0..COLUMNS {
+                    taps[column] = L::load(weights.add(grid.tap(tap_row, column) * padded + channel));
+                }
+                for column in 0..(N - 1) * STEP + COLUMNS {
+                    let value = L::load(from.add(column * pixel_stride));
+                    for n in 0..N {
+                        if column >= n * STEP && column - n * STEP < COLUMNS {
+                            sums[n] = value.mul_add(taps[column - n * STEP], sums[n]);
+                        }
+                    }
+                }
+            }
+            let lanes = (channels - channel).min(LANES);
+            for n in 0..N {
+                finish_lanes(sums[n], lanes, &pass.target, pixel + n * step[1], channel);
+            }
+        }
+    }
+}
+
+/// Pixels `first..end` of a row, wherever they read.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // Constant bounds keep the sums in registers.
+unsafe fn any_pixels<L: Lanes>(row: &Row, first: usize, end: usize) {
     let pass = row.pass;
     let channels = pass.weights.channels;
     let padded = channels.next_multiple_of(LANES);
-    let Lattice { start, step, count, offsets, .. } = pass.lattice;
+    let Lattice { start, step, offsets, .. } = pass.lattice;
     let taps = offsets.len();
     let bounds = [0, 1].map(|axis| {
         let positions = offsets.iter().map(|offset| offset[axis]);
@@ -128,7 +253,7 @@ unsafe fn row<L: Lanes>(row: &Row) {
     let mut sources = [std::ptr::null::<f32>(); MAX_TAPS * PIXELS];
     let y = start[0] + row.i * step[0];
     let first_pixel = (row.batch_index * pass.target.height + y) * pass.target.width + start[1];
-    for j in (0..count[1]).step_by(PIXELS) {
+    for j in (first..end).step_by(PIXELS) {
         row.locate(j, bounds, &mut sources[..taps * PIXELS]);
         for channel in (0..channels).step_by(LANES) {
             // SAFETY: sources are pixels or zeros, valid for the channels rounded up to 16; weights are padded so.
@@ -145,7 +270,7 @@ unsafe fn row<L: Lanes>(row: &Row) {
                 }
                 let lanes = (channels - channel).min(LANES);
                 for p in 0..PIXELS {
-                    if j + p < count[1] {
+                    if j + p < end {
                         finish_lanes(sums[p], lanes, &pass.target, first_pixel + (j + p) * step[1], channel);
                     }
                 }

@@ -2,7 +2,7 @@
 
 use rand::RngExt as _;
 
-use super::frozen::{FrozenConv, Spec};
+use super::frozen::{FrozenConv, Spec, goes_by_winograd};
 use crate::base::rng::{Stream, rng};
 use crate::base::simd::{LANES, Level};
 use crate::nn::ops::maps::{Finish, FusedActivation, Source, Target};
@@ -53,11 +53,17 @@ fn cases() -> Vec<Case> {
         case(1, 24, 100, 1, [9, 11], Window::square(1, 1)),
         case(3, 40, 17, 1, [5, 7], Window::square(1, 2)),
         case(2, 16, 48, 1, [12, 10], Window::square(3, 1).padded(Padding::all(1))),
+        case(1, 50, 37, 1, [13, 9], Window::square(3, 1)),
+        case(3, 17, 150, 1, [3, 21], Window::square(3, 1).padded(Padding::all(2))),
+        case(1, 40, 300, 1, [6, 6], Window::square(3, 1).padded(same)),
         case(1, 5, 7, 1, [13, 13], Window { dilation: [2, 3], ..Window::square(3, 1) }.padded(Padding::all(2))),
         case(1, 8, 64, 2, [9, 9], Window::square(5, 1).padded(Padding::all(2))),
         case(1, 12, 6, 3, [8, 9], Window::square(3, 2).padded(Padding::all(1))),
         case(2, 32, 32, 32, [14, 15], Window::square(3, 1).padded(same)),
         case(1, 40, 40, 40, [14, 15], Window::square(5, 2).padded(same)),
+        case(1, 20, 20, 20, [9, 40], Window::square(5, 1).padded(same)),
+        case(1, 16, 16, 16, [7, 50], Window { kernel: [2, 7], ..Window::square(7, 1) }.padded(Padding::all(3))),
+        case(2, 33, 33, 33, [12, 45], Window::square(4, 2).padded(Padding::all(1))),
         case(1, 7, 7, 7, [6, 5], Window::square(3, 1).padded(Padding::all(1))),
         case(1, 96, 96, 96, [9, 31], Window { dilation: [2, 1], ..Window::square(3, 2) }.padded(same)),
         case(1, 4, 9, 1, [30, 8], Window::square(11, 4).padded(Padding::all(2))),
@@ -80,6 +86,17 @@ fn spec<'a>(case: &Case, weight: &'a [f32], bias: &[f32]) -> Spec<'a> {
 
 fn source(data: &[f32], batch: usize, [height, width]: [usize; 2], channels: usize) -> Source {
     Source { data: data.as_ptr(), batch, height, width, pixel_stride: channels }
+}
+
+/// Winograd's transforms mix values of a whole tile: their rounding goes with the largest of them, not with the value
+/// itself (Barabasz et al. 2018), and is several times that of a plain sum.
+fn assert_close_to_largest(what: &str, got: &[f32], want: &[f64], sums: &[f64]) {
+    assert!(got.len() >= want.len());
+    let largest = sums.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let error = (f64::from(got) - want).abs();
+        assert!(error <= 1e-5 * largest, "{what}: [{i}] is {got}, should be {want}, of at most {largest}");
+    }
 }
 
 fn assert_close(what: &str, got: &[f32], want: &[f64]) {
@@ -139,9 +156,18 @@ fn forward_and_backward_agree_with_the_definition_at_every_level() {
                 let from = source(&dy_padded, case.batch, out, case.outs);
                 conv.backward(&lattices, from, target(&mut d_got, case.size, case.ins, Finish::NONE));
             }
-            assert_close(&format!("case {index} {level:?} forward"), &got, &want);
+            let by_winograd = goes_by_winograd(&spec(case, &weight, &bias));
+            let compare = |way: &str, got: &[f32], want: &[f64]| {
+                let what = format!("case {index} {level:?} {way}");
+                if by_winograd {
+                    assert_close_to_largest(&what, got, want, want);
+                } else {
+                    assert_close(&what, got, want);
+                }
+            };
+            compare("forward", &got, &want);
             let d_got: Vec<f32> = d_got.into_iter().step_by(1 + pixels * case.ins / 60).collect();
-            assert_close(&format!("case {index} {level:?} backward"), &d_got, &d_x);
+            compare("backward", &d_got, &d_x);
         }
     }
 }
@@ -149,6 +175,7 @@ fn forward_and_backward_agree_with_the_definition_at_every_level() {
 #[test]
 fn the_epilogue_adds_clamps_and_gates() {
     let case = &cases()[4];
+    assert_eq!(case.window.kernel, [3, 3]);
     let out = [12, 10];
     let pixels = case.batch * 120;
     let x = numbers(pixels * case.ins + LANES, 1);
@@ -167,10 +194,10 @@ fn the_epilogue_adds_clamps_and_gates() {
         unsafe { conv.forward(&lattices, source(&x, case.batch, case.size, case.ins), target) };
         let sums: Vec<f64> = y.iter().zip(&residual).map(|(y, &r)| y + f64::from(r)).collect();
         let want: Vec<f64> = sums.iter().map(|y| y.clamp(0.0, 1.5)).collect();
-        assert_close(&format!("{level:?}"), &got, &want);
+        assert_close_to_largest(&format!("{level:?}"), &got, &want, &sums);
         for (i, y) in sums.iter().enumerate() {
             let bit = bits[i / case.outs * 3 + i % case.outs / LANES] >> (i % case.outs % LANES) & 1 == 1;
-            assert!(bit == (*y > 0.0 && *y < 1.5) || (y.abs() < 1e-5 || (y - 1.5).abs() < 1e-5), "{level:?} {i} {y}");
+            assert!(bit == (*y > 0.0 && *y < 1.5) || (y.abs() < 1e-4 || (y - 1.5).abs() < 1e-4), "{level:?} {i} {y}");
         }
         let activation = FusedActivation::Gate { bits: bits.as_ptr(), bits_stride: 3, positive_only: true };
         let maps = source(&residual, case.batch, out, case.outs);

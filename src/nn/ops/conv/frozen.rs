@@ -1,12 +1,15 @@
 //! A convolution (or transposed convolution) with fixed weights, packed for the fast `f32` kernels: forward, and the
 //! gradient to its input.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::depthwise::{DepthwisePass, DepthwiseWeights, MAX_TAPS};
 use super::indirect::Pass;
 use super::lattice::{self, Lattice, Superpixels, TapGroup};
 use super::packed::PackedWeights;
 use super::tile::tile_size;
-use super::winograd::{WinogradPass, WinogradWeights};
+use super::winograd::{self, WinogradPass, WinogradWeights};
 use crate::base::simd::{LANES, Level};
 use crate::nn::ops::maps::{Source, Target};
 use crate::nn::ops::window::Axis;
@@ -33,7 +36,42 @@ pub struct Lattices {
     forward: Vec<Lattice>,
     backward: Vec<Lattice>,
     /// The backward pass by squares of pixels, with weights packed for them.
-    squares: Option<(Lattice, PackedWeights)>,
+    squares: Option<(Lattice, Arc<PackedWeights>)>,
+}
+
+/// Which way a convolution is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Forward,
+    Backward,
+}
+
+impl Lattices {
+    /// What computes `rows` of the target in one direction. (The other direction is lost.)
+    pub fn of_rows(&self, direction: Direction, rows: &Range<usize>) -> Self {
+        let cut = |lattices: &[Lattice]| lattices.iter().map(|lattice| lattice.of_rows(rows)).collect();
+        match direction {
+            Direction::Forward => Self { forward: cut(&self.forward), backward: Vec::new(), squares: None },
+            Direction::Backward => Self {
+                forward: Vec::new(),
+                backward: cut(&self.backward),
+                squares: self.squares.as_ref().map(|(lattice, weights)| (lattice.of_rows(rows), weights.clone())),
+            },
+        }
+    }
+
+    /// The rows of a source of `height` rows that are read, where `granule` rows of the target are computed together.
+    pub fn source_rows(&self, direction: Direction, height: usize, granule: usize) -> Range<usize> {
+        let lattices = match (direction, &self.squares) {
+            (Direction::Forward, _) => self.forward.as_slice(),
+            (Direction::Backward, Some((squares, _))) => std::slice::from_ref(squares),
+            (Direction::Backward, None) => self.backward.as_slice(),
+        };
+        // A granule of squares is one of them.
+        let granule = if direction == Direction::Backward && self.squares.is_some() { 1 } else { granule };
+        let read = lattices.iter().map(|lattice| lattice.source_rows(height, granule)).filter(|rows| !rows.is_empty());
+        read.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+    }
 }
 
 /// Four pixels of at most this many channels fit into 16 lanes.
@@ -109,7 +147,7 @@ impl FrozenConv {
         let squares = self.square_weight.as_ref().and_then(|weight| {
             let superpixels = lattice::backward_superpixels(axes)?;
             let packed = self.pack_squares(weight, [axes[0].kernel, axes[1].kernel], &superpixels);
-            Some((superpixels.lattice, packed))
+            Some((superpixels.lattice, Arc::new(packed)))
         });
         Lattices { forward, backward, squares }
     }
@@ -126,6 +164,16 @@ impl FrozenConv {
             }
         };
         PackedWeights::new(tile_size(self.level), 4 * channels, self.out_channels, &sources, at)
+    }
+
+    /// Rows of the target that are computed together, in one direction: other cuts read more, or round otherwise.
+    pub fn granule(&self, direction: Direction) -> usize {
+        let packed = match direction {
+            Direction::Forward => &self.forward,
+            Direction::Backward if self.square_weight.is_some() => return 2,
+            Direction::Backward => &self.backward,
+        };
+        if matches!(packed, Packed::Winograd(_)) { winograd::OUT } else { 1 }
     }
 
     pub fn bytes(&self) -> usize {
@@ -200,6 +248,7 @@ impl FrozenConv {
                         level: self.level,
                         source,
                         target,
+                        start: lattice.start,
                         count: lattice.count,
                         origin,
                         weights,
@@ -231,7 +280,7 @@ fn is_depthwise(spec: &Spec) -> bool {
 }
 
 /// Whether there are enough channels for the products to outweigh the transforms.
-fn goes_by_winograd(spec: &Spec) -> bool {
+pub(super) fn goes_by_winograd(spec: &Spec) -> bool {
     const FEWEST_CHANNELS: usize = 16;
     spec.kernel == [3, 3]
         && spec.stride == [1, 1]

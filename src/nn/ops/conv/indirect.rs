@@ -147,22 +147,34 @@ impl Pass<'_> {
         scratch.pixels.clear();
         scratch.sources.clear();
         scratch.sources.resize(tiles * taps * tile_rows, zeros);
-        for row in task.first_row..task.first_row + tiles * tile_rows {
-            let (index, at) = (row - task.first_row, row.min(task.end_row - 1));
-            let (j, i, n) = (at % count[1], at / count[1] % count[0], at / (count[0] * count[1]));
-            if row < task.end_row {
-                let (y, x) = (start[0] + i * step[0], start[1] + j * step[1]);
-                scratch.pixels.push((n * self.target.height + y) * self.target.width + x);
-            }
-            let (y, x) = ((i * source_step[0]) as isize, (j * source_step[1]) as isize);
-            let first = (index / tile_rows) * taps * tile_rows + index % tile_rows;
-            for (tap, &[dy, dx]) in offsets.iter().enumerate() {
-                let (y, x) = ((y + dy) as usize, (x + dx) as usize);
-                // Negative positions wrap to huge ones.
-                if y < height && x < width {
-                    scratch.sources[first + tap * tile_rows] =
-                        data.wrapping_add(((n * height + y) * width + x) * pixel_stride);
+        scratch.pixels.resize(task.end_row - task.first_row, 0);
+        let at = task.first_row;
+        let (mut j, mut i, mut n) = (at % count[1], at / count[1] % count[0], at / (count[0] * count[1]));
+        for (tile, pixels) in scratch.pixels.chunks_mut(tile_rows).enumerate() {
+            let sources = &mut scratch.sources[tile * taps * tile_rows..][..taps * tile_rows];
+            let rows = pixels.len();
+            for (row, pixel) in pixels.iter_mut().enumerate() {
+                *pixel = (n * self.target.height + start[0] + i * step[0]) * self.target.width + start[1] + j * step[1];
+                let (y, x) = ((i * source_step[0]) as isize, (j * source_step[1]) as isize);
+                let image = data.wrapping_add(n * height * width * pixel_stride);
+                for (sources, &[dy, dx]) in sources.chunks_exact_mut(tile_rows).zip(offsets) {
+                    let (y, x) = ((y + dy) as usize, (x + dx) as usize);
+                    // Negative positions wrap to huge ones.
+                    if y < height && x < width {
+                        sources[row] = image.wrapping_add((y * width + x) * pixel_stride);
+                    }
                 }
+                j += 1;
+                if j == count[1] {
+                    (j, i) = (0, i + 1);
+                    if i == count[0] {
+                        (i, n) = (0, n + 1);
+                    }
+                }
+            }
+            for sources in sources.chunks_exact_mut(tile_rows) {
+                let last = sources[rows - 1];
+                sources[rows..].fill(last);
             }
         }
     }

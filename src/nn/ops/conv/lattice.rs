@@ -1,6 +1,8 @@
 //! Which source pixels feed which output pixels: one description for the forward pass, for the gradient to the input
 //! (one lattice for each residue of the stride) and for transposed convolutions.
 
+use std::ops::Range;
+
 use crate::nn::ops::window::Axis;
 
 /// Output pixels `start + step · (i, j)`; tap `t` of pixel `(i, j)` reads source pixel `source_step · (i, j) +
@@ -12,6 +14,34 @@ pub struct Lattice {
     pub count: [usize; 2],
     pub source_step: [usize; 2],
     pub offsets: Vec<[isize; 2]>,
+}
+
+impl Lattice {
+    /// The pixels of it whose row in the target is one of `rows`.
+    pub fn of_rows(&self, rows: &Range<usize>) -> Self {
+        let index = |row: usize| row.saturating_sub(self.start[0]).div_ceil(self.step[0]).min(self.count[0]);
+        let (first, end) = (index(rows.start), index(rows.end));
+        let moved = (first * self.source_step[0]) as isize;
+        Self {
+            start: [self.start[0] + first * self.step[0], self.start[1]],
+            count: [end - first, self.count[1]],
+            offsets: self.offsets.iter().map(|&[dy, dx]| [dy + moved, dx]).collect(),
+            ..*self
+        }
+    }
+
+    /// The rows of a source of `height` rows that it reads; those outside are left out. `granule` rows are computed
+    /// together, and read what all of them would.
+    pub fn source_rows(&self, height: usize, granule: usize) -> Range<usize> {
+        let offsets = || self.offsets.iter().map(|offset| offset[0]);
+        let (Some(lowest), Some(highest)) = (offsets().min(), offsets().max()) else { return 0..0 };
+        if self.count[0] == 0 {
+            return 0..0;
+        }
+        let last = (self.count[0].next_multiple_of(granule) - 1) * self.source_step[0];
+        let inside = |row: isize| row.clamp(0, height as isize) as usize;
+        inside(lowest)..inside(last as isize + highest + 1)
+    }
 }
 
 /// The taps `[vertical, horizontal]` that work together: all of them in the forward pass; in the backward pass those
@@ -126,6 +156,35 @@ pub fn backward_superpixels(axes: &[Axis; 2]) -> Option<Superpixels> {
 mod tests {
     use super::*;
     use crate::nn::ops::window::{Padding, Window};
+
+    #[test]
+    fn the_lattices_of_ranges_of_rows_visit_what_the_whole_visits() {
+        for (stride, pad, kernel, size) in [(1, 1, 3, 9), (2, 1, 3, 12), (2, 0, 1, 9), (2, 2, 5, 11), (3, 1, 2, 13)] {
+            let window = Window::square(kernel, stride).padded(Padding::all(pad));
+            let axes = window.resolve([size, size]).unwrap();
+            let superpixels = backward_superpixels(&axes).map(|squares| squares.lattice);
+            let lattices = backward_lattices(&axes).into_iter().chain([forward_lattice(&axes)]).chain(superpixels);
+            for lattice in lattices {
+                // Every pixel of the target, with the row of the source under each tap.
+                let visited = |lattice: &Lattice| -> Vec<(usize, Vec<isize>)> {
+                    let under = |i: usize| {
+                        lattice.offsets.iter().map(|o| (i * lattice.source_step[0]) as isize + o[0]).collect()
+                    };
+                    (0..lattice.count[0]).map(|i| (lattice.start[0] + i * lattice.step[0], under(i))).collect()
+                };
+                let whole = visited(&lattice);
+                let ranges = [0..4, 4..4, 4..6, 6..40];
+                let parts: Vec<_> = ranges.iter().map(|rows| lattice.of_rows(rows)).collect();
+                assert_eq!(parts.iter().flat_map(visited).collect::<Vec<_>>(), whole);
+                for (part, rows) in parts.iter().zip(&ranges) {
+                    assert!(visited(part).iter().all(|(row, _)| rows.contains(row)), "{rows:?} of {lattice:?}");
+                    let read = part.source_rows(size, 1);
+                    let mut under = visited(part).into_iter().flat_map(|(_, rows)| rows);
+                    assert!(under.all(|row| row < 0 || row >= size as isize || read.contains(&(row as usize))));
+                }
+            }
+        }
+    }
 
     #[test]
     fn backward_lattices_are_the_transpose_of_the_forward_lattice() {

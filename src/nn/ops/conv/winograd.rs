@@ -16,7 +16,7 @@ use crate::nn::ops::finish::finish_lanes;
 use crate::nn::ops::maps::{Source, Target};
 
 /// Pixels a side of a tile of the target, and of the source pixels that it needs.
-const OUT: usize = 4;
+pub const OUT: usize = 4;
 const IN: usize = 6;
 /// Points at which products are taken.
 const POINTS: usize = IN * IN;
@@ -87,6 +87,8 @@ pub struct WinogradPass<'a> {
     pub level: Level,
     pub source: Source,
     pub target: Target,
+    /// The first pixel of the target.
+    pub start: [usize; 2],
     /// `[vertical, horizontal]` pixels of the target.
     pub count: [usize; 2],
     /// The source pixel under the first tap of the first target pixel.
@@ -205,7 +207,7 @@ impl Strip<'_> {
         point_stride(self.column_blocks(), self.count)
     }
 
-    /// The image and the first pixel `[vertical, horizontal]` of the target that a tile covers.
+    /// The image and the first pixel that a tile covers, from the first of the pass on.
     #[inline(always)]
     fn place(&self, tile: usize) -> (usize, [usize; 2]) {
         let [down, across] = self.pass.tiles();
@@ -225,6 +227,7 @@ impl Strip<'_> {
                     block_product_fn(self.pass.level)(&BlockProduct {
                         source: self.points.add(point * source_stride),
                         rows: self.count,
+                        segments: 1,
                         depth: weights.depth,
                         weights: weights.data.as_ptr().add(point * weights.point_len + panel.start()),
                         columns: panel.width(),
@@ -327,7 +330,7 @@ for_each_level!(fn transform_source_fn = transform_source(strip: &Strip));
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // Constant bounds unroll.
 unsafe fn transform_sums<L: Lanes>(strip: &Strip) {
-    let WinogradPass { target, count: [height, width], .. } = strip.pass;
+    let WinogradPass { target, start, count: [height, width], .. } = strip.pass;
     let stride = strip.sums_stride();
     let (first_column, end_column) = match (strip.panels.first(), strip.panels.last()) {
         (Some(first), Some(last)) => (first.column, last.column + last.columns),
@@ -335,7 +338,7 @@ unsafe fn transform_sums<L: Lanes>(strip: &Strip) {
     };
     for tile in 0..strip.count {
         let (image, [y, x]) = strip.place(tile);
-        let first_pixel = (image * target.height + y) * target.width + x;
+        let first_pixel = (image * target.height + start[0] + y) * target.width + start[1] + x;
         let (down, across) = ((height - y).min(OUT), (width - x).min(OUT));
         for column in (0..end_column - first_column).step_by(LANES) {
             let lanes = (end_column - first_column - column).min(LANES);

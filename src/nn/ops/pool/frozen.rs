@@ -3,6 +3,8 @@
 //! Of the forward pass it keeps a bit for each channel and tap: whether the tap won. The way back gathers, for every
 //! input pixel, the gradients of the windows that it won, and is thereby written once, gated and summed on the way.
 
+use std::ops::Range;
+
 use crate::base::parallel;
 use crate::base::simd::{LANES, Lanes, Level, for_each_level};
 use crate::nn::ops::finish::finish_lanes;
@@ -54,29 +56,73 @@ impl FrozenMaxPool {
         self.axes[0].kernel * self.axes[1].kernel
     }
 
-    /// Takes the largest value of each window; `winners` may be null.
+    /// `[vertical, horizontal]` pixels of the output and of the input.
+    pub fn sizes(&self) -> [[usize; 2]; 2] {
+        [self.axes.map(|axis| axis.output), self.axes.map(|axis| axis.input)]
+    }
+
+    /// `u16`s of winners of one image.
+    pub fn winners_of_image(&self) -> usize {
+        self.winners() / self.batch
+    }
+
+    /// The same pool for one image.
+    pub fn of_one_image(&self) -> Self {
+        Self { batch: 1, ..self.clone() }
+    }
+
+    /// The rows of the input under `rows` of the output.
+    pub fn input_rows(&self, rows: &Range<usize>) -> Range<usize> {
+        let axis = &self.axes[0];
+        let under = |row: usize| (row * axis.stride).saturating_sub(axis.pad_before);
+        let last = ((rows.end.max(1) - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1) as isize;
+        under(rows.start).min(axis.input)..((last - axis.pad_before as isize).max(0) as usize).min(axis.input)
+    }
+
+    /// The rows of the output whose windows reach over `rows` of the input.
+    pub fn output_rows(&self, rows: &Range<usize>) -> Range<usize> {
+        let axis = &self.axes[0];
+        axis.outputs_over(rows.start).start..axis.outputs_over(rows.end.max(1) - 1).end
+    }
+
+    /// Takes the largest value of each window, for `rows` of every image of the output; `winners` may be null.
     ///
     /// # Safety
     /// The level must be available; `source` and `target` must be valid for the maps of this pool and must not overlap;
     /// `winners` must be null or valid for [`FrozenMaxPool::winners`] values.
-    pub unsafe fn forward(&self, level: Level, source: &Source, target: &Target, winners: *mut u16) {
+    pub unsafe fn forward(
+        &self,
+        level: Level,
+        rows: Range<usize>,
+        source: &Source,
+        target: &Target,
+        winners: *mut u16,
+    ) {
         // SAFETY: as the caller vouches.
-        unsafe { self.run(forward_row_fn(level), self.axes.map(|axis| axis.output), source, target, winners) }
+        unsafe { self.run(forward_row_fn(level), rows, self.axes[1].output, source, target, winners) }
     }
 
-    /// Sends the gradient of the output in `source` to the winners in `target`.
+    /// Sends the gradient of the output in `source` to the winners in `rows` of every image of `target`.
     ///
     /// # Safety
     /// As for [`FrozenMaxPool::forward`], which must have written `winners`.
-    pub unsafe fn backward(&self, level: Level, source: &Source, target: &Target, winners: *mut u16) {
+    pub unsafe fn backward(
+        &self,
+        level: Level,
+        rows: Range<usize>,
+        source: &Source,
+        target: &Target,
+        winners: *mut u16,
+    ) {
         // SAFETY: as the caller vouches.
-        unsafe { self.run(backward_row_fn(level), self.axes.map(|axis| axis.input), source, target, winners) }
+        unsafe { self.run(backward_row_fn(level), rows, self.axes[1].input, source, target, winners) }
     }
 
     unsafe fn run(
         &self,
         kernel: unsafe fn(&Row),
-        [height, width]: [usize; 2],
+        rows: Range<usize>,
+        width: usize,
         source: &Source,
         target: &Target,
         winners: *mut u16,
@@ -91,11 +137,11 @@ impl FrozenMaxPool {
             }
         }
         let winners = Shared(winners);
-        let rows = self.batch * height;
+        let count = self.batch * rows.len();
         let rows_a_task = rows_per_task(width * self.channels);
-        parallel::for_each_index(rows.div_ceil(rows_a_task), |task| {
-            for row in task * rows_a_task..((task + 1) * rows_a_task).min(rows) {
-                let (image, y) = (row / height, row % height);
+        parallel::for_each_index(count.div_ceil(rows_a_task), |task| {
+            for row in task * rows_a_task..((task + 1) * rows_a_task).min(count) {
+                let (image, y) = (row / rows.len(), rows.start + row % rows.len());
                 // SAFETY: as the caller vouches; tasks write disjoint rows.
                 unsafe { kernel(&Row { pool: self, image, y, source, target, winners: winners.get() }) }
             }
@@ -227,9 +273,9 @@ mod tests {
                     // SAFETY: maps and winners have the sizes of the pool.
                     unsafe {
                         let from = source(&input.data, ins);
-                        pool.forward(level, &from, &target(&mut output, outs), winners.as_mut_ptr());
+                        pool.forward(level, 0..outs[2], &from, &target(&mut output, outs), winners.as_mut_ptr());
                         let from = source(&d_output, outs);
-                        pool.backward(level, &from, &target(&mut d_input, ins), winners.as_mut_ptr());
+                        pool.backward(level, 0..ins[2], &from, &target(&mut d_input, ins), winners.as_mut_ptr());
                     }
                     assert_eq!(output, ran.output.data, "{name}, {channels} channels, {level:?}");
                     assert_eq!(d_input, general.inputs[0], "{name}, {channels} channels, {level:?}");

@@ -4,8 +4,11 @@
 //! backwards at `n + 1 + (n − u)`, and the gradient of the input is read at `2n + 2`.
 
 mod backward;
+pub mod chain;
 
 use std::collections::{HashMap, HashSet};
+
+use chain::Chain;
 
 use crate::base::simd::LANES;
 use crate::base::tensor::Shape;
@@ -84,6 +87,8 @@ pub enum Task {
         add: Option<Place>,
         ending: Ending,
     },
+    /// Steps that run together, band by band.
+    Chain(Box<Chain>),
     Zero(Span),
     OpForward {
         inputs: Vec<Span>,
@@ -97,6 +102,43 @@ pub enum Task {
         d_output: Span,
         d_inputs: Vec<Span>,
     },
+}
+
+impl Task {
+    /// Calls `each` for every buffer that is read or written, as often as it is named.
+    fn buffers(&self, each: &mut dyn FnMut(BufferId)) {
+        let ending = |ending: &Ending| match ending {
+            Ending::Plain | Ending::Clamp(_, None) => None,
+            Ending::Clamp(_, Some(bits)) | Ending::Gate(bits) => Some(bits.buffer),
+        };
+        let buffer = |place: &Option<Place>| place.map(|place| place.buffer);
+        match self {
+            Self::ConvForward { source, target, add, ending: end }
+            | Self::ConvBackward { source, target, add, ending: end }
+            | Self::Finish { source, target, add, ending: end } => {
+                [Some(source.buffer), Some(target.buffer), buffer(add), ending(end)]
+                    .into_iter()
+                    .flatten()
+                    .for_each(each);
+            }
+            Self::PoolForward { source, target, winners } => {
+                [Some(source.buffer), Some(target.buffer), *winners].into_iter().flatten().for_each(each);
+            }
+            Self::PoolBackward { source, target, add, ending: end, winners } => {
+                let all = [Some(source.buffer), Some(target.buffer), buffer(add), ending(end), Some(*winners)];
+                all.into_iter().flatten().for_each(each);
+            }
+            Self::Chain(chain) => chain.stages.iter().for_each(|stage| stage.task.buffers(each)),
+            Self::Zero(span) => each(span.buffer),
+            Self::OpForward { inputs, output, saved } => {
+                inputs.iter().chain([output, &saved.span]).for_each(|span| each(span.buffer));
+            }
+            Self::OpBackward { inputs, output, saved, d_output, d_inputs } => {
+                let all = inputs.iter().flatten().chain(output).chain([&saved.span, d_output]).chain(d_inputs);
+                all.for_each(|span| each(span.buffer));
+            }
+        }
+    }
 }
 
 /// What an op saves for its way back: bytes at the start of a span of whole floats.
@@ -172,6 +214,7 @@ impl Plan {
         targets: &[NodeId],
         input: &Shape,
         with_gradient: bool,
+        chained_floats: usize,
     ) -> Result<Self, GraphError> {
         let shapes = graph.shapes_for(input, targets)?;
         let mut targets: Vec<NodeId> = targets.iter().map(|target| units.value_of[target]).collect();
@@ -201,6 +244,7 @@ impl Plan {
         if with_gradient {
             builder.plan_backward();
         }
+        builder.fuse_chains(chained_floats);
         Ok(builder.finish())
     }
 }

@@ -53,6 +53,30 @@ impl Level {
     }
 }
 
+/// Hints that the cache line at `place` will be read soon. Any address is allowed.
+#[inline(always)]
+pub fn prefetch(place: *const f32) {
+    // SAFETY: a hint, which never faults; part of SSE, the baseline.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+/// Hints that the cache line at `place` will be written soon. Any address is allowed.
+#[inline(always)]
+pub fn prefetch_to_write(place: *mut f32) {
+    // SAFETY: a hint, which never faults; processors without it do nothing.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(place.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 /// The number of lanes of every [`Lanes`] vector.
 pub const LANES: usize = 16;
 

@@ -6,7 +6,7 @@ use super::lattice::Lattice;
 use super::packed::{PackedWeights, Panel};
 use super::tile::{MAX_COLUMNS, MAX_ROWS, Tile, TileFn, tile_fn, tile_size};
 use crate::base::parallel;
-use crate::base::simd::Level;
+use crate::base::simd::{LANES, Level, prefetch, prefetch_to_write};
 use crate::nn::ops::finish::{FinishRows, FinishSquares, finish_rows_fn, finish_squares_fn};
 use crate::nn::ops::maps::{Source, Target};
 
@@ -108,11 +108,26 @@ impl Pass<'_> {
                     columns: panel.width(),
                     sums: sums.as_mut_ptr(),
                 };
+                self.prefetch_target(panel, pixels);
                 // SAFETY: the sources are `taps · rows` valid pointers to `depth` floats; panel and sums have the
                 // tile's extents; the rest is as the caller vouches.
                 unsafe {
                     tile_fn(&tile);
                     self.finish(panel, &sums, pixels);
+                }
+            }
+        }
+    }
+
+    /// Has the cache lines fetched that the epilogue will read and write, while the sums are computed.
+    #[inline(always)]
+    fn prefetch_target(&self, panel: &Panel, pixels: &[usize]) {
+        let Target { data, pixel_stride, finish, .. } = self.target;
+        for &pixel in pixels {
+            for column in (panel.column..panel.column + panel.columns).step_by(LANES) {
+                prefetch_to_write(data.wrapping_add(pixel * pixel_stride + column));
+                if !finish.add.is_null() {
+                    prefetch(finish.add.wrapping_add(pixel * finish.add_stride + column));
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::blocks::{BlockProduct, block_product_fn};
 use super::packed::Panel;
 use super::tile::tile_size;
 use crate::base::parallel;
-use crate::base::simd::{LANES, Lanes, Level, for_each_level};
+use crate::base::simd::{LANES, Lanes, Level, for_each_level, prefetch, prefetch_to_write};
 use crate::nn::ops::finish::finish_lanes;
 use crate::nn::ops::maps::{Source, Target};
 
@@ -22,6 +22,10 @@ const IN: usize = 6;
 const POINTS: usize = IN * IN;
 /// Floats of one thread's transformed tiles, about: a share of the second-level cache.
 const STRIP_FLOATS: usize = 1 << 18;
+/// Floats of transformed weights from which on they come from memory for every strip: strips then are as high as
+/// [`TILES_A_STREAM`] register tiles, to use what comes more often.
+const STREAMED_FLOATS: usize = 1 << 20;
+const TILES_A_STREAM: usize = 8;
 /// Output channels whose sums are kept at a time.
 const COLUMNS_A_GROUP: usize = 128;
 /// The fewest tasks that a layer is cut into, so that threads find work.
@@ -144,8 +148,10 @@ impl WinogradPass<'_> {
         let blocks = depth.div_ceil(LANES);
         let columns: usize = self.weights.panels.iter().map(Panel::width).sum();
         let floats_a_tile = POINTS * (blocks * LANES + columns.min(COLUMNS_A_GROUP));
-        let most = (STRIP_FLOATS / floats_a_tile / rows).max(2) * rows;
-        let strips = tiles.div_ceil(most.min(tiles.div_ceil(MIN_TASKS).next_multiple_of(rows)));
+        let least = if POINTS * self.weights.point_len > STREAMED_FLOATS { TILES_A_STREAM } else { 2 };
+        let most = (STRIP_FLOATS / floats_a_tile / rows).max(least) * rows;
+        let fair = tiles.div_ceil(MIN_TASKS).next_multiple_of(rows);
+        let strips = tiles.div_ceil(if least > 2 { most } else { most.min(fair) });
         let tiles_a_strip = tiles.div_ceil(strips);
         // Where tiles are few, tasks share them and divide the columns.
         let panels_a_group = COLUMNS_A_GROUP / tile_size(self.level).columns;
@@ -215,6 +221,26 @@ impl Strip<'_> {
         (tile / (down * across), [tile / across % down * OUT, tile % across * OUT])
     }
 
+    /// The pixels of the source that a tile is computed from; zeros where they lie outside.
+    #[inline(always)]
+    fn pixels(&self, tile: usize) -> [[*const f32; IN]; IN] {
+        let WinogradPass { source, origin, zeros, .. } = self.pass;
+        let (image, [y, x]) = self.place(tile);
+        let (y, x) = (y as isize + origin[0], x as isize + origin[1]);
+        let image = source.data.wrapping_add(image * source.height * source.width * source.pixel_stride);
+        let mut pixels = [[zeros.as_ptr(); IN]; IN];
+        for (dy, row) in pixels.iter_mut().enumerate() {
+            for (dx, pixel) in row.iter_mut().enumerate() {
+                let (y, x) = ((y + dy as isize) as usize, (x + dx as isize) as usize);
+                // Negative positions wrap to huge ones.
+                if y < source.height && x < source.width {
+                    *pixel = image.wrapping_add((y * source.width + x) * source.pixel_stride);
+                }
+            }
+        }
+        pixels
+    }
+
     /// The sums over the channels of the source, at every point.
     unsafe fn multiply(&self) {
         let weights = self.pass.weights;
@@ -278,27 +304,22 @@ unsafe fn from_points<L: Lanes>(m: [L; IN]) -> [L; OUT] {
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // Constant bounds unroll.
 unsafe fn transform_source<L: Lanes>(strip: &Strip) {
-    let WinogradPass { source, origin, weights, zeros, .. } = strip.pass;
-    let depth = weights.depth;
+    let depth = strip.pass.weights.depth;
     let blocks = depth.div_ceil(LANES);
     let stride = strip.source_stride();
+    let mut next = strip.pixels(0);
     for tile in 0..strip.count {
-        let (image, [y, x]) = strip.place(tile);
-        let (y, x) = (y as isize + origin[0], x as isize + origin[1]);
-        let image = source.data.wrapping_add(image * source.height * source.width * source.pixel_stride);
-        let mut pixels = [[zeros.as_ptr(); IN]; IN];
-        for dy in 0..IN {
-            for dx in 0..IN {
-                let (y, x) = ((y + dy as isize) as usize, (x + dx as isize) as usize);
-                // Negative positions wrap to huge ones.
-                if y < source.height && x < source.width {
-                    pixels[dy][dx] = image.wrapping_add((y * source.width + x) * source.pixel_stride);
-                }
-            }
-        }
+        let pixels = next;
+        next = strip.pixels((tile + 1).min(strip.count - 1));
         for block in 0..blocks {
             let channel = block * LANES;
             let lanes = (depth - channel).min(LANES);
+            // The next tile shares its first two columns with this one.
+            for row in &next {
+                for &pixel in &row[IN - OUT..] {
+                    prefetch(pixel.wrapping_add(channel));
+                }
+            }
             // SAFETY: pixels are pixels of the source or zeros, valid for `lanes` channels from `channel` on; points has a
             // place for every point, block and tile.
             unsafe {
@@ -340,8 +361,13 @@ unsafe fn transform_sums<L: Lanes>(strip: &Strip) {
         let (image, [y, x]) = strip.place(tile);
         let first_pixel = (image * target.height + start[0] + y) * target.width + start[1] + x;
         let (down, across) = ((height - y).min(OUT), (width - x).min(OUT));
+        let next = strip.place((tile + 1).min(strip.count - 1));
+        let next = ((next.0 * target.height + start[0] + next.1[0]) * target.width) + start[1] + next.1[1];
         for column in (0..end_column - first_column).step_by(LANES) {
             let lanes = (end_column - first_column - column).min(LANES);
+            for pixel in (0..OUT * OUT).map(|index| next + index / OUT * target.width + index % OUT) {
+                prefetch_to_write(target.data.wrapping_add(pixel * target.pixel_stride + first_column + column));
+            }
             // SAFETY: sums has a place for every point, block of columns and tile; pixels inside the target are valid.
             unsafe {
                 let from = strip.sums.add(column * strip.count + tile * LANES);

@@ -2,6 +2,8 @@
 #
 #   BLAS feature   Linux links the system's OpenBLAS; on macOS Apple's Accelerate is used instead.
 #   SCREENSHOTS    a folder for what `make window` saw
+#   TEST_PROFILE   which build `make smoke` and `make window` run: release, or dev, the one of `make unit`, which has
+#                  the smoke test among its own
 #   CARGO_FLAGS    further flags for every cargo build, for example `make dream CARGO_FLAGS=--offline`
 
 SHELL := bash
@@ -18,6 +20,8 @@ CARGO_FLAGS ?=
 BUILD_FLAGS := --locked $(FEATURES) $(CARGO_FLAGS)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 ONEIRIC := $(TARGET_DIR)/release/oneiric
+TEST_PROFILE ?= release
+TESTED := $(TARGET_DIR)/$(if $(filter dev,$(TEST_PROFILE)),debug,$(TEST_PROFILE))/oneiric
 PHOTO ?= assets/flower.jpg
 
 .NOTPARALLEL:
@@ -53,7 +57,7 @@ install: release ## Install the program, its icon and its menu entry under PREFI
 	install -D -m 644 assets/oneiric.desktop "$(DESTDIR)$(PREFIX)/share/applications/oneiric.desktop"
 
 .PHONY: test
-test: setup fmt-check lint docs portable unit smoke window ## Run every check that must pass
+test: setup fmt-check lint docs portable unit $(if $(filter dev,$(TEST_PROFILE)),,smoke) window ## Run every check that must pass
 	@echo 'All checks passed.'
 
 .PHONY: fmt-check
@@ -89,17 +93,22 @@ endef
 unit:
 	$(call run_tests,--lib --bins --tests)
 
-# The optimized program, as it is used: a small dream of the sample photo, checked.
+# The program that the two tests below run: the optimized one, unless TEST_PROFILE says otherwise.
+.PHONY: tested
+tested: setup
+	$(CARGO) build --profile $(TEST_PROFILE) $(BUILD_FLAGS)
+
+# The program as it is used: a small dream of the sample photo, checked.
 .PHONY: smoke
-smoke: release
-	ONEIRIC_BIN="$(abspath $(ONEIRIC))" $(CARGO) test --test it $(BUILD_FLAGS) smoke
+smoke: tested
+	ONEIRIC_BIN="$(abspath $(TESTED))" $(CARGO) test --test it $(BUILD_FLAGS) smoke
 
 # The real window on a screen of its own (Linux; elsewhere there is no such screen).
 .PHONY: window
-window: release
+window: tested
 ifeq ($(shell uname -s),Linux)
 	@.ci/setup.sh screen
-	tests/gui_smoke.sh "$(ONEIRIC)" $(SCREENSHOTS)
+	tests/gui_smoke.sh "$(TESTED)" $(SCREENSHOTS)
 else
 	@echo 'The test of the window needs Xvfb, which is for Linux: skipped.'
 endif

@@ -16,7 +16,7 @@ const WARM_UP_STEPS: usize = 5;
 /// The quietest of several rounds counts: the test harness, or a thread of the pool that starts late, may allocate
 /// beside them. What a step allocates, it allocates in every round.
 const ROUNDS: usize = 3;
-const STEPS_A_ROUND: usize = 30;
+const STEPS_A_ROUND: usize = 12;
 
 /// Work that comes from outside the thread pool goes through rayon's queue: a linked list of blocks with room for 63
 /// jobs, the only thing that may be allocated.

@@ -13,7 +13,7 @@ export ONEIRIC_HOME="$folder/home" LIBGL_ALWAYS_SOFTWARE=1
 unset WAYLAND_DISPLAY
 size=1280x800
 # How long anything may take before it is held to have failed; a busy machine is slow, but not that slow.
-patience_s=120
+patience_s=300
 window_pid=
 screen_pid=
 

@@ -27,7 +27,7 @@ impl AnimationPlan {
             return Err(Failure::Input(anyhow!(problem)));
         }
         let format = AnimationFormat::of_path(path).map_err(Failure::input)?;
-        check_writable(path).map_err(Failure::input)?;
+        check_writable(path)?;
         let steps = spec.octaves.saturating_mul(spec.steps);
         Ok(Self { path: path.to_path_buf(), format, every: steps.div_ceil(MAX_STEPS_SHOWN).max(1) })
     }
@@ -58,7 +58,7 @@ impl AnimationPlan {
         if let Some(what) = taken {
             return Err(Failure::Input(anyhow!("{} is {what}: choose another name for --animation", path.display())));
         }
-        let spool = FrameSpool::new(path, AnimationOptions::new(self.format)).map_err(Failure::input)?;
+        let spool = FrameSpool::new(path, AnimationOptions::new(self.format))?;
         Ok(Animation { spool, every: self.every, last_step: 0 })
     }
 }
@@ -82,7 +82,7 @@ impl Animation {
 
     /// Appends the photo, at the `size` ([height, width]) that it is dreamt at.
     pub fn start_with(&mut self, photo: &Picture, size: [usize; 2]) -> Result<(), Failure> {
-        self.spool.push(&photo.resized(size, crate::imageio::Filter::Lanczos3)).map_err(Failure::input)
+        Ok(self.spool.push(&photo.resized(size, crate::imageio::Filter::Lanczos3))?)
     }
 
     /// Appends a dream on the way, when it is time for a frame.
@@ -98,12 +98,12 @@ impl Animation {
 
     fn append(&mut self, dream: &Dream) -> Result<(), Failure> {
         self.last_step = dream.steps_done;
-        self.spool.push(&dream.picture).map_err(Failure::input)
+        Ok(self.spool.push(&dream.picture)?)
     }
 
     /// Writes the file, while it is not `interrupted`.
     pub fn save(&mut self, interrupted: impl Fn() -> bool) -> Result<Saved, Failure> {
-        self.spool.save(&mut |_, _| !interrupted()).map_err(Failure::input)
+        Ok(self.spool.save(&mut |_, _| !interrupted())?)
     }
 }
 

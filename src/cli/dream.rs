@@ -290,7 +290,7 @@ impl Saver {
             let problem = "--quality is for JPEG only: end the name of --out in .jpg, or leave it out";
             return Err(Failure::Input(anyhow!(problem)));
         }
-        imageio::check_writable(out).map_err(Failure::input)?;
+        imageio::check_writable(out)?;
         Ok(Self { path: out.to_path_buf(), options })
     }
 
@@ -306,7 +306,7 @@ impl Saver {
 
     fn save(&self, path: &Path, dream: &Dream) -> Result<(), Failure> {
         let options = SaveOptions { recipe: Some(dream.recipe.to_text()), ..self.options.clone() };
-        imageio::save(path, &dream.picture, &options).map_err(Failure::input)
+        Ok(imageio::save(path, &dream.picture, &options)?)
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::anyhow;
 
 use crate::base::text::one_line;
+use crate::imageio::ImageError;
 
 /// How a command ended; the numbers are the program's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,12 @@ impl Failure {
     }
 }
 
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Self {
+        if error.is_of_machine() { Self::running(error) } else { Self::input(error) }
+    }
+}
+
 /// Writes one sentence to stderr. Where stderr is closed there is nobody to tell.
 pub fn complain(sentence: &str) {
     let _ = writeln!(std::io::stderr(), "oneiric: {sentence}");
@@ -113,6 +120,15 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_not_the_user_s_mistake() {
+        let path = std::path::PathBuf::from("dream.png");
+        let full = Failure::from(ImageError::DiskFull { path: path.clone() });
+        assert!(matches!(full, Failure::Running(_)), "{full:?}");
+        let folder = Failure::from(ImageError::OutputIsFolder { path });
+        assert!(matches!(folder, Failure::Input(_)), "{folder:?}");
+    }
 
     #[test]
     fn a_panic_is_a_failure_that_names_its_place() {

@@ -114,6 +114,11 @@ pub enum ImageError {
 }
 
 impl ImageError {
+    /// Whether the machine is at fault, and not the file or what was asked for.
+    pub fn is_of_machine(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::Write { .. })
+    }
+
     /// Says what an error of opening or reading `path` means.
     pub(super) fn reading(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();

@@ -90,7 +90,7 @@ impl StoreError {
 
     fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull => Self::DiskFull(path.into()),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull(path.into()),
             _ => Self::Disk { what, path: path.into(), source },
         }
     }
@@ -468,7 +468,10 @@ impl Copies {
             if let Some(parent) = to.parent() {
                 fs::create_dir_all(parent).map_err(StoreError::disk("make the folder", parent))?;
             }
-            fs::copy(from, &to).map_err(StoreError::disk("copy", from))?;
+            fs::copy(from, &to).map_err(|error| match StoreError::disk("copy", from)(error) {
+                StoreError::DiskFull(_) => StoreError::DiskFull(to.clone()),
+                other => other,
+            })?;
             entry(folder, name, None)
         };
         self.by_name.iter().map(copy).collect()

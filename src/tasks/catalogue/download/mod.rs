@@ -390,7 +390,7 @@ fn restart(sink: &mut dyn Sink) -> Result<(), Setback> {
 
 fn disk(sink: &dyn Sink, source: io::Error) -> Setback {
     let path = sink.path().to_path_buf();
-    Setback::Final(if source.kind() == io::ErrorKind::StorageFull {
+    Setback::Final(if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         DownloadError::DiskFull { path, bytes: sink.bytes() }
     } else {
         DownloadError::Disk { path, source }

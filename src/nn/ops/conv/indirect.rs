@@ -6,7 +6,7 @@ use super::lattice::Lattice;
 use super::packed::{PackedWeights, Panel};
 use super::tile::{MAX_COLUMNS, MAX_ROWS, Tile, TileFn, tile_fn, tile_size};
 use crate::base::parallel;
-use crate::base::simd::{LANES, Level, prefetch, prefetch_to_write};
+use crate::base::simd::{LANES, Lanes, Level, for_each_level, prefetch, prefetch_to_write};
 use crate::nn::ops::finish::{FinishRows, FinishSquares, finish_rows_fn, finish_squares_fn};
 use crate::nn::ops::maps::{Source, Target};
 
@@ -87,12 +87,13 @@ impl Pass<'_> {
     unsafe fn run_task(&self, task: &Task, tile_fn: TileFn, scratch: &mut Scratch) {
         let tile_rows = tile_size(self.level).rows;
         let copied = self.weights.depth <= MAX_COPIED_DEPTH && self.weights.taps > 1;
-        self.locate(task, scratch, tile_rows);
+        self.locate_targets(task, scratch);
         let (taps, depth) = if copied {
             // SAFETY: as the caller vouches.
-            unsafe { self.copy_rows(scratch, tile_rows) };
+            unsafe { self.copy_rows(task, scratch, tile_rows) };
             (1, self.weights.taps * self.weights.depth)
         } else {
+            self.locate(task, scratch, tile_rows);
             (self.weights.taps, self.weights.depth)
         };
         let mut sums = [0.0f32; MAX_ROWS * MAX_COLUMNS];
@@ -151,25 +152,30 @@ impl Pass<'_> {
         }
     }
 
-    /// Fills in the target pixel of every row and the source pointer of every tap: `[tile][tap][row]`. Rows that fill
-    /// up the last tile repeat its last row.
-    fn locate(&self, task: &Task, scratch: &mut Scratch, tile_rows: usize) {
-        let Lattice { start, step, count, source_step, offsets } = self.lattice;
-        let Source { data, height, width, pixel_stride, .. } = self.source;
-        let zeros = self.zeros.as_ptr();
-        let taps = offsets.len();
-        let tiles = (task.end_row - task.first_row).div_ceil(tile_rows);
+    /// Fills in the target pixel of every row.
+    fn locate_targets(&self, task: &Task, scratch: &mut Scratch) {
+        let Lattice { start, step, .. } = self.lattice;
         scratch.pixels.clear();
+        scratch.pixels.extend(Places::of(self.lattice, task).map(|[n, i, j]| {
+            (n * self.target.height + start[0] + i * step[0]) * self.target.width + start[1] + j * step[1]
+        }));
+    }
+
+    /// Fills in the source pointer of every tap: `[tile][tap][row]`. Rows that fill up the last tile repeat its last row.
+    fn locate(&self, task: &Task, scratch: &mut Scratch, tile_rows: usize) {
+        let Lattice { source_step, offsets, .. } = self.lattice;
+        let Source { data, height, width, pixel_stride, .. } = self.source;
+        let taps = offsets.len();
+        let rows = task.end_row - task.first_row;
         scratch.sources.clear();
-        scratch.sources.resize(tiles * taps * tile_rows, zeros);
-        scratch.pixels.resize(task.end_row - task.first_row, 0);
-        let at = task.first_row;
-        let (mut j, mut i, mut n) = (at % count[1], at / count[1] % count[0], at / (count[0] * count[1]));
-        for (tile, pixels) in scratch.pixels.chunks_mut(tile_rows).enumerate() {
-            let sources = &mut scratch.sources[tile * taps * tile_rows..][..taps * tile_rows];
-            let rows = pixels.len();
-            for (row, pixel) in pixels.iter_mut().enumerate() {
-                *pixel = (n * self.target.height + start[0] + i * step[0]) * self.target.width + start[1] + j * step[1];
+        scratch.sources.resize(rows.div_ceil(tile_rows) * taps * tile_rows, self.zeros.as_ptr());
+        if taps == 0 {
+            return;
+        }
+        let mut places = Places::of(self.lattice, task);
+        for sources in scratch.sources.chunks_exact_mut(taps * tile_rows) {
+            let mut filled = 0;
+            for (row, [n, i, j]) in places.by_ref().take(tile_rows).enumerate() {
                 let (y, x) = ((i * source_step[0]) as isize, (j * source_step[1]) as isize);
                 let image = data.wrapping_add(n * height * width * pixel_stride);
                 for (sources, &[dy, dx]) in sources.chunks_exact_mut(tile_rows).zip(offsets) {
@@ -179,39 +185,101 @@ impl Pass<'_> {
                         sources[row] = image.wrapping_add((y * width + x) * pixel_stride);
                     }
                 }
-                j += 1;
-                if j == count[1] {
-                    (j, i) = (0, i + 1);
-                    if i == count[0] {
-                        (i, n) = (0, n + 1);
-                    }
-                }
+                filled = row + 1;
             }
             for sources in sources.chunks_exact_mut(tile_rows) {
-                let last = sources[rows - 1];
-                sources[rows..].fill(last);
+                let last = sources[filled - 1];
+                sources[filled..].fill(last);
             }
         }
     }
 
-    /// Replaces the pointers of every row by one to a copy of all its taps, side by side.
-    unsafe fn copy_rows(&self, scratch: &mut Scratch, tile_rows: usize) {
+    /// Copies the taps of every row side by side, and fills in one pointer a row, to the copy. Taps that lie side by side
+    /// in the source are copied together.
+    unsafe fn copy_rows(&self, task: &Task, scratch: &mut Scratch, tile_rows: usize) {
+        let Lattice { source_step, offsets, .. } = self.lattice;
+        let Source { data, height, width, pixel_stride, .. } = self.source;
         let (taps, depth) = (self.weights.taps, self.weights.depth);
-        let rows = scratch.sources.len() / taps;
+        let rows = task.end_row - task.first_row;
+        let row_len = taps * depth;
         scratch.rows.clear();
-        scratch.rows.resize(rows * taps * depth, 0.0);
-        for row in 0..rows {
-            let first = (row / tile_rows) * taps * tile_rows + row % tile_rows;
-            let copy = &mut scratch.rows[row * taps * depth..][..taps * depth];
-            for (tap, to) in copy.chunks_exact_mut(depth).enumerate() {
-                // SAFETY: every source is valid for `depth` floats.
-                let from = unsafe { std::slice::from_raw_parts(scratch.sources[first + tap * tile_rows], depth) };
-                for (to, from) in to.iter_mut().zip(from) {
-                    *to = *from;
+        scratch.rows.resize(rows * row_len + LANES, 0.0);
+        // Runs of taps in one row of the source, one behind the other.
+        let follows = |tap: usize| {
+            pixel_stride == depth
+                && offsets[tap][0] == offsets[tap - 1][0]
+                && offsets[tap][1] == offsets[tap - 1][1] + 1
+        };
+        let run_of = |first: usize| 1 + (first + 1..taps).take_while(|&tap| follows(tap)).count();
+        let copy = copy_run_fn(self.level);
+        for (row, [n, i, j]) in Places::of(self.lattice, task).enumerate() {
+            let (y, x) = ((i * source_step[0]) as isize, (j * source_step[1]) as isize);
+            let image = data.wrapping_add(n * height * width * pixel_stride);
+            let to = scratch.rows[row * row_len..].as_mut_ptr();
+            let mut first = 0;
+            while first < taps {
+                let run = run_of(first);
+                let (y, x) = ((y + offsets[first][0]) as usize, x + offsets[first][1]);
+                // The taps of the run that lie inside the source; the others stay nought.
+                let before = (-x).clamp(0, run as isize) as usize;
+                let end = (width as isize - x).clamp(before as isize, run as isize) as usize;
+                if y < height && before < end {
+                    let from = image.wrapping_add((y * width + (x + before as isize) as usize) * pixel_stride);
+                    // SAFETY: the run lies in a row of the source; the copy has room for it.
+                    unsafe { copy(from, to.add((first + before) * depth), (end - before) * depth) };
                 }
+                first += run;
             }
         }
         scratch.sources.clear();
-        scratch.sources.extend((0..rows).map(|row| scratch.rows[row * taps * depth..].as_ptr()));
+        let first = scratch.rows.as_ptr();
+        scratch
+            .sources
+            .extend((0..rows.next_multiple_of(tile_rows)).map(|row| first.wrapping_add(row.min(rows - 1) * row_len)));
+    }
+}
+
+/// Copies a few floats.
+#[inline(always)]
+unsafe fn copy_run<L: Lanes>(from: *const f32, to: *mut f32, len: usize) {
+    for first in (0..len).step_by(LANES) {
+        let count = (len - first).min(LANES);
+        // SAFETY: as the caller vouches.
+        unsafe { L::load_first(from.add(first), count).store_first(to.add(first), count) };
+    }
+}
+
+for_each_level!(fn copy_run_fn = copy_run(from: *const f32, to: *mut f32, len: usize));
+
+/// The rows of a task as pixels of the lattice: image, vertical, horizontal.
+struct Places {
+    count: [usize; 2],
+    next: [usize; 3],
+    left: usize,
+}
+
+impl Places {
+    fn of(lattice: &Lattice, task: &Task) -> Self {
+        let (count, at) = (lattice.count, task.first_row);
+        let next = [at / (count[0] * count[1]), at / count[1] % count[0], at % count[1]];
+        Self { count, next, left: task.end_row - task.first_row }
+    }
+}
+
+impl Iterator for Places {
+    type Item = [usize; 3];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<[usize; 3]> {
+        self.left = self.left.checked_sub(1)?;
+        let place = self.next;
+        self.next[2] += 1;
+        if self.next[2] == self.count[1] {
+            self.next[1..].copy_from_slice(&[place[1] + 1, 0]);
+            if self.next[1] == self.count[0] {
+                self.next = [place[0] + 1, 0, 0];
+            }
+        }
+        Some(place)
     }
 }

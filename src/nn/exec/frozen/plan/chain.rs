@@ -198,10 +198,16 @@ impl Builder<'_> {
 
     /// The steps as a chain, if there is a cut whose bands are small enough.
     fn chain(&self, stages: &[Step]) -> Option<Chain> {
-        // A square of pixels begins at an even row, which only the target's cut sees to. Strips of tiles have memory and
-        // weights of their own that fill the cache.
+        // A square of pixels begins at an even row, which only the target's cut sees to.
         let granules: Vec<usize> = stages.iter().map(|step| self.granule(step)).collect();
-        if granules[..stages.len() - 1].contains(&2) || granules.contains(&4) || !self.may_run_together(stages) {
+        let squares_between = granules[..stages.len() - 1].contains(&2);
+        // Strips of tiles have memory and weights of their own that fill the cache: a pool at most goes along.
+        let tiled = granules.contains(&4);
+        let pool = |step: &Step| matches!(step.task, Task::PoolForward { .. } | Task::PoolBackward { .. });
+        if squares_between
+            || (tiled && (stages.len() > 2 || !stages.iter().any(pool)))
+            || !self.may_run_together(stages)
+        {
             return None;
         }
         ROUND_ROWS.iter().find_map(|&rows| self.cut(stages, &granules, rows))

@@ -181,6 +181,16 @@ impl Graph {
     }
 
     /// A node's parameters in the op's order.
+    /// The same net with the values of these nodes' parameters only. Of the others no more than the shapes are left.
+    pub(crate) fn with_data_of(&self, nodes: &[NodeId]) -> Self {
+        let kept: HashSet<&String> = nodes.iter().flat_map(|&id| &self.nodes[id].params).collect();
+        let mut lean = self.clone();
+        for (_, param) in lean.params.iter_mut().filter(|(name, _)| !kept.contains(name)) {
+            param.data = Arc::from([]);
+        }
+        lean
+    }
+
     pub fn params_of(&self, id: NodeId) -> impl Iterator<Item = &Param> {
         self.nodes[id].params.iter().map(|name| &self.params[name])
     }

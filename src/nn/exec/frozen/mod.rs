@@ -36,8 +36,9 @@ struct Inner {
     targets: Vec<NodeId>,
     units: Units,
     level: Level,
-    /// How large maps between two steps are, in floats, from which on they are handed over in bands.
-    chained_floats: usize,
+    /// How large maps between two steps are, in floats, from which on they are handed over in bands; the same where
+    /// Winograd's tiles take part.
+    chained_floats: [usize; 2],
 }
 
 impl FrozenNet {
@@ -48,12 +49,28 @@ impl FrozenNet {
 
     /// As [`FrozenNet::new`], for an instruction set that must be available.
     pub fn with_level(graph: Arc<Graph>, targets: &[NodeId], level: Level) -> Self {
-        Self::with_chains(graph, targets, level, plan::chain::MIN_FLOATS)
+        Self::with_chains(graph, targets, level, [plan::chain::MIN_FLOATS, plan::chain::MIN_TILED_FLOATS])
     }
 
-    fn with_chains(graph: Arc<Graph>, targets: &[NodeId], level: Level, chained_floats: usize) -> Self {
+    fn with_chains(graph: Arc<Graph>, targets: &[NodeId], level: Level, chained_floats: [usize; 2]) -> Self {
         let units = units::units(&graph, targets, level);
         Self { inner: Arc::new(Inner { graph, targets: targets.to_vec(), units, level, chained_floats }) }
+    }
+
+    /// As [`FrozenNet::new`], but lets go of the weights that are packed: [`FrozenNet::graph`] then knows no more than their
+    /// shapes. For one who needs the net for nothing else.
+    pub fn lean(graph: &Graph, targets: &[NodeId]) -> Self {
+        let units = units::units(graph, targets, Level::active());
+        let used = units.units.iter().filter(|unit| !matches!(unit.kind, UnitKind::Conv(_)));
+        let used: Vec<NodeId> = used.map(|unit| unit.output).collect();
+        let inner = Inner {
+            graph: Arc::new(graph.with_data_of(&used)),
+            targets: targets.to_vec(),
+            units,
+            level: Level::active(),
+            chained_floats: [plan::chain::MIN_FLOATS, plan::chain::MIN_TILED_FLOATS],
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     pub fn graph(&self) -> &Arc<Graph> {

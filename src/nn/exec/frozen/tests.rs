@@ -23,6 +23,9 @@ const RELU: Op = Op::Activation(Activation::Relu);
 const RELU6: Op = Op::Activation(Activation::Clip { low: 0.0, high: 6.0 });
 const SIGMOID: Op = Op::Activation(Activation::Sigmoid);
 
+const NO_CHAINS: [usize; 2] = [usize::MAX; 2];
+const ALL_CHAINS: [usize; 2] = [0, 0];
+
 /// A net under construction, with random weights.
 struct Sketch {
     builder: GraphBuilder,
@@ -98,14 +101,14 @@ fn check(graph: Arc<Graph>, targets: &[NodeId], input: Shape) {
             .collect();
         plain.backward(&seeds, |_| false);
         let levels = Level::available().into_iter();
-        for (level, chained_floats) in levels.flat_map(|level| [(level, usize::MAX), (level, 0)]) {
+        for (level, chained_floats) in levels.flat_map(|level| [(level, NO_CHAINS), (level, ALL_CHAINS)]) {
             let frozen = FrozenNet::with_chains(graph.clone(), targets, level, chained_floats);
             let mut session = frozen.session(&input, true, None).unwrap();
             for repetition in 0..2 {
                 session.input_mut().copy_from_slice(&x);
                 session.forward();
                 for (target, seed) in &seeds {
-                    let what = format!("{level:?} {chained_floats} {rule:?} blob of {}", graph.node(*target).name);
+                    let what = format!("{level:?} {chained_floats:?} {rule:?} blob of {}", graph.node(*target).name);
                     assert_close(&what, session.blob(*target).data, plain.blob(*target).unwrap().data);
                     let (_, place) = session.blob_and_seed(*target);
                     place.iter_mut().zip(seed).for_each(|(place, &seed)| *place = seed as f32);
@@ -188,7 +191,7 @@ fn chains_cut_tall_pictures_into_bands() {
         let net = FrozenNet::with_chains(graph.clone(), &[last], Level::active(), floats);
         net.session_bytes(&Shape::maps(1, 3, 256, 64), true).unwrap()
     };
-    let [chains, whole] = [chained(0), chained(usize::MAX)];
+    let [chains, whole] = [chained(ALL_CHAINS), chained(NO_CHAINS)];
     assert!(chains < whole * 2 / 3, "what lies between needs no memory: {chains} of {whole}");
 }
 
@@ -312,6 +315,28 @@ fn pixels_of_many_channels_lie_apart() {
     let graph = net.finish();
     check(graph.clone(), &[last], Shape::maps(1, 3, 9, 8));
     check(graph, &[stem, last], Shape::maps(2, 3, 7, 7));
+}
+
+#[test]
+fn a_lean_net_computes_the_same() {
+    let mut net = Sketch::new();
+    let conv = net.conv(0, [3, 16], 1, Window::square(3, 1));
+    let norm = net.batch_norm(conv, 16);
+    // Two consumers: the batch norm stays an op of its own, with parameters.
+    let twice = net.add(Op::Elementwise(Elementwise::Mul), &[norm, conv]);
+    let graph = net.finish();
+    let shape = graph.native_input_shape(1);
+    let input: Vec<f32> = (0..shape.len()).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+    let blob_of = |frozen: &FrozenNet| {
+        let mut session = frozen.session(&shape, false, None).unwrap();
+        session.input_mut().copy_from_slice(&input);
+        session.forward();
+        session.blob(twice).data.to_vec()
+    };
+    let lean = FrozenNet::lean(&graph, &[twice]);
+    assert_eq!(blob_of(&lean), blob_of(&FrozenNet::new(graph.clone(), &[twice])));
+    let values = |graph: &Graph, id| graph.params_of(id).map(|param| param.data.len()).sum::<usize>();
+    assert_eq!([values(lean.graph(), conv), values(lean.graph(), norm)], [0, values(&graph, norm)]);
 }
 
 #[test]

@@ -15,6 +15,8 @@ use crate::nn::ops::conv::frozen::{Direction, Lattices};
 /// Maps between two steps are handed over in bands if they are at least this large, in floats: smaller ones stay in the
 /// second-level cache anyway.
 pub const MIN_FLOATS: usize = 1 << 19;
+/// The same for maps that Winograd's tiles go through.
+pub const MIN_TILED_FLOATS: usize = 1 << 24;
 /// Floats of all bands of a chain, at most: what a second-level cache holds.
 const MAX_SCRATCH: usize = 3 << 17;
 /// Rows of the target that are computed in a round, from the preferred number on down.
@@ -120,7 +122,8 @@ impl Task {
 
 impl Builder<'_> {
     /// Replaces steps that hand over maps of `min_floats` or more by chains, and forgets the buffers between their stages.
-    pub(super) fn fuse_chains(&mut self, min_floats: usize) {
+    pub(super) fn fuse_chains(&mut self, [min_floats, min_tiled]: [usize; 2]) {
+        self.tiled_floats = min_tiled;
         let mut uses = vec![0usize; self.layout.len()];
         for step in self.forward.iter().chain(&self.backward) {
             step.task.buffers(&mut |buffer| uses[buffer] += 1);
@@ -201,13 +204,15 @@ impl Builder<'_> {
         // A square of pixels begins at an even row, which only the target's cut sees to.
         let granules: Vec<usize> = stages.iter().map(|step| self.granule(step)).collect();
         let squares_between = granules[..stages.len() - 1].contains(&2);
-        // Strips of tiles have memory and weights of their own that fill the cache: a pool at most goes along.
+        // Strips of tiles have memory and weights of their own that fill the cache: only where maps are huge, and only with
+        // the pool that shrinks them, does it pay to hand them over in bands.
         let tiled = granules.contains(&4);
-        let pool = |step: &Step| matches!(step.task, Task::PoolForward { .. } | Task::PoolBackward { .. });
-        if squares_between
-            || (tiled && (stages.len() > 2 || !stages.iter().any(pool)))
-            || !self.may_run_together(stages)
-        {
+        let with_its_pool = matches!(stages, [first, second] if matches!(first.task, Task::PoolBackward { .. })
+            || matches!(second.task, Task::PoolForward { .. }));
+        let handed_over =
+            |step: &Step| ends(&step.task).map_or(0, |(_, place, _)| place.maps.iter().product::<usize>());
+        let worth_it = with_its_pool && handed_over(&stages[0]) >= self.tiled_floats;
+        if squares_between || (tiled && !worth_it) || !self.may_run_together(stages) {
             return None;
         }
         ROUND_ROWS.iter().find_map(|&rows| self.cut(stages, &granules, rows))

@@ -203,6 +203,8 @@ struct Builder<'a> {
     inside: HashMap<NodeId, (NodeId, usize)>,
     saved: Vec<Saved>,
     geometries: Vec<Geometry>,
+    /// As `chain::MIN_TILED_FLOATS`.
+    tiled_floats: usize,
     forward: Vec<Step>,
     backward: Vec<Step>,
 }
@@ -214,7 +216,7 @@ impl Plan {
         targets: &[NodeId],
         input: &Shape,
         with_gradient: bool,
-        chained_floats: usize,
+        chained_floats: [usize; 2],
     ) -> Result<Self, GraphError> {
         let shapes = graph.shapes_for(input, targets)?;
         let mut targets: Vec<NodeId> = targets.iter().map(|target| units.value_of[target]).collect();
@@ -233,6 +235,7 @@ impl Plan {
             inside: HashMap::new(),
             saved: Vec::new(),
             geometries: Vec::new(),
+            tiled_floats: 0,
             forward: Vec::new(),
             backward: Vec::new(),
         };

@@ -3,6 +3,7 @@
 mod architectures;
 mod cli;
 mod dream;
+mod engine;
 mod formats;
 mod golden;
 mod golden_dream;

@@ -121,9 +121,9 @@ fn measure(net: BenchNet, size_px: usize, rounds: usize) -> Result<Measurement, 
     let target = graph.find(net.target())?;
     let shape = Shape::maps(1, 3, size_px, size_px);
     let flop = step_flop(&graph, &shape, target)?;
-    let net = FrozenNet::lean(&graph, &[target]);
+    let frozen = FrozenNet::lean(&graph, &[target]);
     drop(graph);
-    let mut session = net.session(&shape, true, None)?;
+    let mut session = frozen.session(&shape, true, None)?;
 
     let mut random = rng(0, Stream::Noise, 0);
     let picture: Vec<f32> = (0..shape.len()).map(|_| random.random_range(-1.0..1.0)).collect();

@@ -16,6 +16,7 @@ mod error;
 mod frame;
 mod frame_file;
 pub(in crate::tasks) mod goal;
+mod ground;
 mod job;
 mod looks;
 pub(in crate::tasks) mod memory;

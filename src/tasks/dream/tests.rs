@@ -238,7 +238,7 @@ fn alpha_and_colours_are_kept() {
     let (ended, _) = run(dreamer(spec).dream(Some(photo.clone())).expect("a job"));
     assert_eq!(ended.output.picture.alpha.as_ref(), Some(&alpha));
     let plain = run(dreamer(small_spec()).dream(Some(photo)).expect("a job")).0.output;
-    let expected = imageio::keep_colors(&plain.picture, &picture(60, 44));
+    let expected = imageio::keep_colors(plain.picture, &picture(60, 44).rgb);
     assert_eq!(ended.output.picture.rgb, expected.rgb);
 }
 

@@ -1,0 +1,108 @@
+//! The photo that a dream is painted on, in as little memory as can be.
+
+use std::sync::Arc;
+
+use crate::imageio::{Filter, Picture};
+
+/// A photo at the full size of a dream.
+#[derive(Clone)]
+pub(super) struct Ground {
+    /// Of `kept_size`, from which the full size is made when it is asked for.
+    values: Arc<Values>,
+    kept_size: [usize; 2],
+    size: [usize; 2],
+    alpha: Option<Arc<Vec<f32>>>,
+}
+
+/// Interleaved RGB from 0 to 255.
+enum Values {
+    /// As files of 8 bits have them.
+    Bytes(Vec<u8>),
+    Floats(Vec<f32>),
+}
+
+impl Ground {
+    /// `picture` at `size` (`[height, width]`).
+    ///
+    /// A smaller picture is kept as it is. (One with transparency is resized at once: its colours and its alpha are
+    /// resized together.)
+    pub fn new(picture: Picture, size: [usize; 2]) -> Self {
+        let is_small = picture.len() < size[0] * size[1] && picture.alpha.is_none();
+        let mut picture = if is_small { picture } else { picture.into_resized(size, Filter::Lanczos3) };
+        let (kept_size, alpha) = (picture.size(), picture.alpha.take().map(Arc::new));
+        Self { values: Arc::new(Values::of(picture.rgb)), kept_size, size, alpha }
+    }
+
+    /// Height × width × RGB at the full size.
+    pub fn rgb(&self) -> Vec<f32> {
+        let [height, width] = self.kept_size;
+        let picture = Picture::from_rgb(width, height, self.values.to_floats());
+        picture.into_resized(self.size, Filter::Lanczos3).rgb
+    }
+
+    /// Height × width at the full size.
+    pub fn into_alpha(self) -> Option<Vec<f32>> {
+        self.alpha.map(Arc::unwrap_or_clone)
+    }
+
+    /// Bytes of memory that this takes.
+    pub fn bytes(&self) -> usize {
+        let values = match &*self.values {
+            Values::Bytes(bytes) => bytes.len(),
+            Values::Floats(floats) => size_of_val(floats.as_slice()),
+        };
+        values + self.alpha.as_ref().map_or(0, |alpha| size_of_val(alpha.as_slice()))
+    }
+}
+
+impl Values {
+    fn of(rgb: Vec<f32>) -> Self {
+        let is_byte = |value: &f32| f32::from(*value as u8).to_bits() == value.to_bits();
+        if rgb.iter().all(is_byte) {
+            Self::Bytes(rgb.iter().map(|&value| value as u8).collect())
+        } else {
+            Self::Floats(rgb)
+        }
+    }
+
+    fn to_floats(&self) -> Vec<f32> {
+        match self {
+            Self::Bytes(bytes) => bytes.iter().map(|&byte| f32::from(byte)).collect(),
+            Self::Floats(floats) => floats.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(width: usize, height: usize, shift: f32) -> Picture {
+        Picture::from_rgb(width, height, (0..width * height * 3).map(|i| (i * 7 % 250) as f32 + shift).collect())
+    }
+
+    #[test]
+    fn the_photo_comes_back_to_the_bit_at_its_own_and_at_other_sizes() {
+        for shift in [0.0, 0.25] {
+            for size in [[6, 9], [12, 18], [4, 6]] {
+                let picture = picture(9, 6, shift);
+                let expected = picture.resized(size, Filter::Lanczos3);
+                let ground = Ground::new(picture.clone(), size);
+                assert!(ground.rgb() == expected.rgb, "{shift} {size:?}");
+                let alpha: Vec<f32> = (0..54).map(|i| i as f32 * 4.0).collect();
+                let picture = picture.with_alpha(Some(alpha));
+                let expected = picture.resized(size, Filter::Lanczos3);
+                let ground = Ground::new(picture, size);
+                assert!(ground.rgb() == expected.rgb && ground.into_alpha() == expected.alpha, "{shift} {size:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_and_small_photos_are_kept_as_such() {
+        assert_eq!(Ground::new(picture(9, 6, 0.0), [6, 9]).bytes(), 9 * 6 * 3);
+        assert_eq!(Ground::new(picture(9, 6, 0.0), [60, 90]).bytes(), 9 * 6 * 3);
+        assert_eq!(Ground::new(picture(9, 6, 0.5), [6, 9]).bytes(), 9 * 6 * 3 * 4);
+        assert_eq!(Ground::new(picture(9, 6, 0.0), [2, 3]).bytes(), 2 * 3 * 3 * 4);
+    }
+}

@@ -1,5 +1,7 @@
 //! The step rule: forward, objective, backward, adjoints, normalization, penalties, a step uphill.
 
+use std::time::{Duration, Instant};
+
 use serde::{Deserialize, Serialize};
 
 use super::laplacian::BandNormalizer;
@@ -11,7 +13,7 @@ use super::transform::{Patch, Roll};
 use super::{CHUNK, RGB};
 use crate::base::parallel::{for_each_chunk_mut, sum_of};
 use crate::nn::exec::frozen::Session;
-use crate::nn::graph::Preprocess;
+use crate::nn::graph::{ChannelOrder, Preprocess};
 use crate::nn::ops::ReluRule;
 use crate::nn::tiling::Tiling;
 
@@ -55,6 +57,18 @@ pub struct Pieces {
     /// For pictures of the tiles' size, with gradient.
     pub session: Session,
     pub tiling: Tiling,
+}
+
+impl Pieces {
+    /// Measures how long one piece takes, on a picture of nothing.
+    pub fn time(&mut self, objective: &Objective) -> Duration {
+        let start = Instant::now();
+        self.session.input_mut().fill(0.0);
+        self.session.forward();
+        objective.value_and_seed(&mut self.session, |node| self.tiling.part(0, node));
+        self.session.backward(ReluRule::default());
+        start.elapsed()
+    }
 }
 
 /// The memory to make steps at one size of picture.
@@ -121,10 +135,31 @@ impl Ascent {
             return Ok(None);
         }
         self.pieces_done = 0;
+        self.go_uphill(pixels)?;
+        Ok(Some(self.value))
+    }
+
+    /// Makes the step, of a gradient that is computed.
+    fn go_uphill(&mut self, pixels: &mut Pixels) -> Result<(), AscentError> {
         self.normalize()?;
         self.rule.penalties.subtract_gradient(self.size, pixels.rgb(), &mut self.direction);
         pixels.ascend(&self.direction, self.rule.step_size, self.rule.clip);
-        Ok(Some(self.value))
+        Ok(())
+    }
+
+    /// Measures how long what a step does besides asking the net takes for each pixel.
+    pub fn seconds_a_pixel(rule: Rule) -> f64 {
+        /// Too large for the caches.
+        const SIZE: [usize; 2] = [1024, 1024];
+        let values = SIZE[0] * SIZE[1] * RGB;
+        let gray = Preprocess { order: ChannelOrder::Rgb, mean: vec![0.0; RGB], scale: vec![1.0; RGB] };
+        let mut ascent = Self::new(rule, Objective::nothing(), gray, SIZE);
+        ascent.direction.iter_mut().enumerate().for_each(|(i, d)| *d = (i % 7) as f32 - 3.0);
+        let mut pixels = Pixels::new(SIZE, vec![0.0; values]);
+        let start = Instant::now();
+        // A gradient of small numbers is finite.
+        let _ = ascent.go_uphill(&mut pixels);
+        start.elapsed().as_secs_f64() / (SIZE[0] * SIZE[1]) as f64
     }
 
     /// The pieces of the step in work that are computed.

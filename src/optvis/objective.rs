@@ -78,6 +78,11 @@ impl Objective {
         Self { terms: vec![Term { node, weight: 1.0, score }] }
     }
 
+    /// No units of no layer: always 0.
+    pub fn nothing() -> Self {
+        Self { terms: Vec::new() }
+    }
+
     /// The nodes whose blobs are read, each once.
     pub fn nodes(&self) -> Vec<NodeId> {
         let mut nodes: Vec<NodeId> = self.terms.iter().map(|term| term.node).collect();

@@ -11,6 +11,9 @@ use crate::optvis::param::{PIXEL_RANGE, Pixels};
 /// where it is needed when it takes more.
 const KEPT_BASE_BYTES: usize = 64 << 20;
 
+/// Previews are for screens: sides longer than this are thinned out.
+const LARGEST_PREVIEW_PX: usize = 4096;
+
 /// What a dream is painted on. Octaves are counted from the full size here, which is 0.
 pub(super) struct Canvas {
     ground: Ground,
@@ -28,6 +31,11 @@ impl Canvas {
     pub fn new(ground: Ground, octaves: Vec<[usize; 2]>, filter: OctaveFilter) -> Self {
         let octave = octaves.len() - 1;
         Self { ground, octaves, octave, base: None, filter }
+    }
+
+    /// The photo.
+    pub fn ground(&self) -> &Ground {
+        &self.ground
     }
 
     /// `[height, width]` of every octave.
@@ -127,13 +135,23 @@ impl Canvas {
         copy.full(pixels.clone(), keeps_colors)
     }
 
-    /// The dream at the size of the octave in work, without alpha.
+    /// The dream at the size of the octave in work, without alpha; of a large one every second pixel, or fewer.
     pub fn preview(&self, pixels: &Pixels, keeps_colors: bool) -> Picture {
         let base = keeps_colors.then(|| match &self.base {
             Some(base) => Cow::Borrowed(base.as_slice()),
             None => Cow::Owned(self.at_size_of(self.octave, self.ground.rgb())),
         });
-        picture(pixels.size(), pixels.rgb().to_vec(), base.as_deref())
+        let [height, width] = pixels.size();
+        let step = height.max(width).div_ceil(LARGEST_PREVIEW_PX);
+        let thin = |rgb: &[f32]| match step {
+            1 => rgb.to_vec(),
+            _ => {
+                let rows = rgb.chunks_exact(width * 3).step_by(step);
+                rows.flat_map(|row| row.as_chunks::<3>().0.iter().step_by(step).flatten()).copied().collect()
+            }
+        };
+        let size = [height, width].map(|side| side.div_ceil(step));
+        picture(size, thin(pixels.rgb()), base.as_deref().map(thin).as_deref())
     }
 }
 

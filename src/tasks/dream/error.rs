@@ -102,11 +102,11 @@ pub enum DreamError {
 }
 
 impl DreamError {
-    /// Of a net that was already found to take the picture, and tiles if there are any.
-    pub(super) fn tiling(error: TilingError) -> Self {
+    /// Why `goal` is not dreamt in the tiles that are asked for.
+    pub(super) fn tiling(error: TilingError, goal: &str) -> Self {
         match error {
             TilingError::Graph(error) => error.into(),
-            source => Self::NoTiles { goal: "this".into(), source },
+            source => Self::NoTiles { goal: goal.into(), source },
         }
     }
 

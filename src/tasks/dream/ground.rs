@@ -12,6 +12,8 @@ pub(super) struct Ground {
     kept_size: [usize; 2],
     size: [usize; 2],
     alpha: Option<Arc<Vec<f32>>>,
+    /// Of the photo as it was read.
+    photo_pixels: usize,
 }
 
 /// Interleaved RGB from 0 to 255.
@@ -27,10 +29,11 @@ impl Ground {
     /// A smaller picture is kept as it is. (One with transparency is resized at once: its colours and its alpha are
     /// resized together.)
     pub fn new(picture: Picture, size: [usize; 2]) -> Self {
+        let photo_pixels = picture.len();
         let is_small = picture.len() < size[0] * size[1] && picture.alpha.is_none();
         let mut picture = if is_small { picture } else { picture.into_resized(size, Filter::Lanczos3) };
         let (kept_size, alpha) = (picture.size(), picture.alpha.take().map(Arc::new));
-        Self { values: Arc::new(Values::of(picture.rgb)), kept_size, size, alpha }
+        Self { values: Arc::new(Values::of(picture.rgb)), kept_size, size, alpha, photo_pixels }
     }
 
     /// Height × width × RGB at the full size.
@@ -43,6 +46,11 @@ impl Ground {
     /// Height × width at the full size.
     pub fn into_alpha(self) -> Option<Vec<f32>> {
         self.alpha.map(Arc::unwrap_or_clone)
+    }
+
+    /// Bytes of memory that reading the photo took: the decoder's bytes, and the picture.
+    pub fn loading_bytes(&self) -> usize {
+        self.photo_pixels * 3 * (size_of::<u8>() + size_of::<f32>())
     }
 
     /// Bytes of memory that this takes.

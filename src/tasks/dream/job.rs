@@ -8,6 +8,7 @@ use super::canvas::Canvas;
 use super::change::Change;
 use super::checkpoint::Checkpoint;
 use super::error::DreamError;
+use super::estimate::{self, Estimate, Work};
 use super::frame::{Frame, State};
 use super::ready::Ready;
 use super::recipe::Recipe;
@@ -115,7 +116,7 @@ impl DreamJob {
         self.steering.clone()
     }
 
-    /// Keeps every step's state in `reel` from now on.
+    /// Keeps every step's state in `reel` from now on; of pictures that alone exceed its budget, only the last.
     pub fn keep_steps(&mut self, reel: Arc<Reel>) {
         self.reel = Some(reel);
     }
@@ -143,6 +144,30 @@ impl DreamJob {
                 recipe: self.recipe.clone(),
             },
         })
+    }
+
+    /// What the dream will take, measured on a piece of it; none for a dream of some seconds, where nothing is measured.
+    ///
+    /// # Errors
+    /// As for the first step.
+    pub fn estimate(&mut self) -> Result<Option<Estimate>, TaskError> {
+        Ok(self.estimated()?)
+    }
+
+    fn estimated(&mut self) -> Result<Option<Estimate>, DreamError> {
+        let (octave, steps) = (self.canvas.octave(), self.ready.spec.steps);
+        let left = |place| if place == octave { steps.saturating_sub(self.step) } else { steps };
+        let octaves = self.canvas.octaves()[..=octave].iter().enumerate();
+        let work: Vec<Work> = octaves.map(|(place, &size)| Work { size, steps: left(place) }).collect();
+        if !estimate::is_long(&self.ready, &work)? {
+            return Ok(None);
+        }
+        let (seconds, pieces) = estimate::seconds(&self.ready, &work)?;
+        (self.pieces, self.pieces_fit) = (pieces, false);
+        let size_px = self.size_px();
+        let tiles = self.ready.tiling(size_px)?.count();
+        let memory_bytes = self.ready.memory_bytes(size_px, self.canvas.ground())?;
+        Ok(Some(Estimate { seconds, memory_bytes, size_px, tiles }))
     }
 
     /// `[height, width]` of the result.
@@ -266,7 +291,10 @@ impl DreamJob {
     }
 
     fn keep(&self) {
-        if let Some(reel) = &self.reel {
+        let bytes = size_of_val(self.pixels.rgb());
+        if let Some(reel) = &self.reel
+            && (self.is_complete() || bytes <= reel.budget_bytes())
+        {
             reel.push(self.frame());
         }
     }

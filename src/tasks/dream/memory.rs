@@ -100,8 +100,7 @@ impl Needs<'_> {
     ) -> Result<Option<usize>, DreamError> {
         let fits = |size, tile| self.bytes(size, tile).is_ok_and(|bytes| bytes <= available);
         let (tile, whole) = match (asked_for, tiling(self.net, size, Some(TILE_SIDES_PX[0]))) {
-            (Some(_), Err(TilingError::Graph(error))) => return Err(error.into()),
-            (Some(_), Err(source)) => return Err(DreamError::NoTiles { goal: goal.into(), source }),
+            (Some(_), Err(error)) => return Err(DreamError::tiling(error, goal)),
             (Some(side_px), Ok(_)) => (Some(side_px), None),
             (None, _) if fits(size, None) => return Ok(None),
             (None, Err(why)) => (None, Some(why)),
@@ -116,7 +115,7 @@ impl Needs<'_> {
         Err(DreamError::Memory {
             width_px: size[1],
             height_px: size[0],
-            needed_bytes: self.bytes(size, tile).map_err(DreamError::tiling)?,
+            needed_bytes: self.bytes(size, tile).map_err(|error| DreamError::tiling(error, goal))?,
             available_bytes: available,
             fitting_size_px: sizes::largest_fitting(size, |size| fits(size, tile)),
             whole,

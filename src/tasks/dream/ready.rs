@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::check::check;
 use super::error::DreamError;
 use super::goal::{Goal, resolve};
+use super::ground::Ground;
 use super::memory::{self, Needs, input_shape};
 use super::sizes;
 use super::spec::DreamSpec;
 use crate::nn::exec::FrozenNet;
 use crate::nn::graph::{Graph, GraphError};
+use crate::nn::tiling::Tiling;
 use crate::optvis::ascent::{Pieces, Rule};
 use crate::optvis::regularizer::Penalties;
 
@@ -60,12 +62,24 @@ impl Ready {
         self.net.graph().shapes_for(&input_shape(&self.net, size)?, self.net.targets()).map(drop)
     }
 
+    /// How the net looks at pictures of `size`.
+    pub fn tiling(&self, size: [usize; 2]) -> Result<Tiling, DreamError> {
+        memory::tiling(&self.net, size, self.spec.tile).map_err(|error| DreamError::tiling(error, &self.goal.name))
+    }
+
     /// The net made ready for pictures of `size`. `old` hands its memory on.
     pub fn pieces(&self, size: [usize; 2], old: Option<Pieces>) -> Result<Pieces, DreamError> {
-        let tiling = memory::tiling(&self.net, size, self.spec.tile).map_err(DreamError::tiling)?;
+        let tiling = self.tiling(size)?;
         let input = input_shape(&self.net, tiling.tile_size())?;
         let session = self.net.session(&input, true, old.map(|old| old.session))?;
         Ok(Pieces { session, tiling })
+    }
+
+    /// Bytes of memory of the whole process for a dream of `size`.
+    pub fn memory_bytes(&self, size: [usize; 2], ground: &Ground) -> Result<u64, DreamError> {
+        let needs = self.needs(ground.bytes());
+        let dreaming = needs.bytes(size, self.spec.tile).map_err(|error| DreamError::tiling(error, &self.goal.name))?;
+        Ok(needs.held_bytes() + dreaming.max(ground.loading_bytes() as u64))
     }
 
     fn needs(&self, ground_bytes: usize) -> Needs<'_> {

@@ -66,7 +66,7 @@ impl Dreamer {
         let octaves = self.ready.octaves(size, &mut warnings)?;
         let ground = Ground::new(picture, size);
         let mut ready = self.ready.clone();
-        ready.spec.tile = ready.tile(size, ground.bytes(), 0)?;
+        ready.spec.tile = ready.tile(size, Some(&ground), 0)?;
         let recipe = Recipe::new(source, &ready.spec);
         let canvas = Canvas::new(ground, octaves, spec.octave_filter);
         Ok(DreamJob::new(ready, canvas, recipe, warnings).with_changes(self.changes.clone()))
@@ -124,7 +124,7 @@ impl Dreamer {
             return Err(DreamError::AnotherSize { width_px: size[1], height_px: size[0] });
         }
         let ground = Ground::new(picture, size);
-        ready.spec.tile = ready.tile(size, ground.bytes(), 0)?;
+        ready.spec.tile = ready.tile(size, Some(&ground), 0)?;
         let mut canvas = Canvas::new(ground, octaves, start.octave_filter);
         canvas.go_to(octave);
         Ok((canvas, Recipe { source, ..recipe.clone() }, warnings))
@@ -138,7 +138,7 @@ impl Dreamer {
                 Ok(Origin { picture: photo.picture, source: Some(source), warnings: photo.notes })
             }
             (None, Some(size)) => {
-                self.ready.tile([size.height, size.width], 0, 0)?;
+                self.ready.tile([size.height, size.width], None, 0)?;
                 Ok(Origin { picture: noise(size, spec.seed), source: None, warnings: Vec::new() })
             }
             (Some(_), Some(_)) => Err(DreamError::PhotoAndNoise),

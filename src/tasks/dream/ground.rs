@@ -6,7 +6,7 @@ use crate::imageio::{Filter, Picture};
 
 /// A photo at the full size of a dream.
 #[derive(Clone)]
-pub(super) struct Ground {
+pub(in crate::tasks) struct Ground {
     /// Of `kept_size`, from which the full size is made when it is asked for.
     values: Arc<Values>,
     kept_size: [usize; 2],
@@ -14,6 +14,8 @@ pub(super) struct Ground {
     alpha: Option<Arc<Vec<f32>>>,
     /// Of the photo as it was read.
     photo_pixels: usize,
+    /// Whether its values are bytes.
+    of_bytes: bool,
 }
 
 /// Interleaved RGB from 0 to 255.
@@ -29,11 +31,15 @@ impl Ground {
     /// A smaller picture is kept as it is. (One with transparency is resized at once: its colours and its alpha are
     /// resized together.)
     pub fn new(picture: Picture, size: [usize; 2]) -> Self {
-        let photo_pixels = picture.len();
-        let is_small = picture.len() < size[0] * size[1] && picture.alpha.is_none();
-        let mut picture = if is_small { picture } else { picture.into_resized(size, Filter::Lanczos3) };
+        let (photo_pixels, of_bytes) = (picture.len(), picture.rgb.iter().all(is_byte));
+        let is_kept = picture.size() == size || keeps(photo_pixels, picture.alpha.is_some(), size);
+        let mut picture = if is_kept { picture } else { picture.into_resized(size, Filter::Lanczos3) };
         let (kept_size, alpha) = (picture.size(), picture.alpha.take().map(Arc::new));
-        Self { values: Arc::new(Values::of(picture.rgb)), kept_size, size, alpha, photo_pixels }
+        let values = match of_bytes && is_kept {
+            true => Values::Bytes(picture.rgb.iter().map(|&value| value as u8).collect()),
+            false => Values::Floats(picture.rgb),
+        };
+        Self { values: Arc::new(values), kept_size, size, alpha, photo_pixels, of_bytes }
     }
 
     /// Height × width × RGB at the full size.
@@ -53,26 +59,26 @@ impl Ground {
         self.photo_pixels * 3 * (size_of::<u8>() + size_of::<f32>())
     }
 
-    /// Bytes of memory that this takes.
-    pub fn bytes(&self) -> usize {
-        let values = match &*self.values {
-            Values::Bytes(bytes) => bytes.len(),
-            Values::Floats(floats) => size_of_val(floats.as_slice()),
-        };
-        values + self.alpha.as_ref().map_or(0, |alpha| size_of_val(alpha.as_slice()))
+    /// Bytes of memory that the photo takes in a dream of `size`.
+    pub fn bytes_at(&self, size: [usize; 2]) -> usize {
+        let (pixels, has_alpha) = (size[0] * size[1], self.alpha.is_some());
+        let is_kept = size == self.kept_size || keeps(self.photo_pixels, has_alpha, size);
+        let value_bytes = if self.of_bytes && is_kept { size_of::<u8>() } else { size_of::<f32>() };
+        let alpha_bytes = if has_alpha { pixels * size_of::<f32>() } else { 0 };
+        pixels.min(if is_kept { self.photo_pixels } else { usize::MAX }) * 3 * value_bytes + alpha_bytes
     }
 }
 
-impl Values {
-    fn of(rgb: Vec<f32>) -> Self {
-        let is_byte = |value: &f32| f32::from(*value as u8).to_bits() == value.to_bits();
-        if rgb.iter().all(is_byte) {
-            Self::Bytes(rgb.iter().map(|&value| value as u8).collect())
-        } else {
-            Self::Floats(rgb)
-        }
-    }
+/// Whether a photo is kept at its own size for a dream of `size`.
+fn keeps(photo_pixels: usize, has_alpha: bool, size: [usize; 2]) -> bool {
+    photo_pixels < size[0] * size[1] && !has_alpha
+}
 
+fn is_byte(value: &f32) -> bool {
+    f32::from(*value as u8).to_bits() == value.to_bits()
+}
+
+impl Values {
     fn to_floats(&self) -> Vec<f32> {
         match self {
             Self::Bytes(bytes) => bytes.iter().map(|&byte| f32::from(byte)).collect(),
@@ -108,9 +114,10 @@ mod tests {
 
     #[test]
     fn bytes_and_small_photos_are_kept_as_such() {
-        assert_eq!(Ground::new(picture(9, 6, 0.0), [6, 9]).bytes(), 9 * 6 * 3);
-        assert_eq!(Ground::new(picture(9, 6, 0.0), [60, 90]).bytes(), 9 * 6 * 3);
-        assert_eq!(Ground::new(picture(9, 6, 0.5), [6, 9]).bytes(), 9 * 6 * 3 * 4);
-        assert_eq!(Ground::new(picture(9, 6, 0.0), [2, 3]).bytes(), 2 * 3 * 3 * 4);
+        let bytes = |shift, size| Ground::new(picture(9, 6, shift), size).bytes_at(size);
+        assert_eq!(bytes(0.0, [6, 9]), 9 * 6 * 3);
+        assert_eq!(bytes(0.0, [60, 90]), 9 * 6 * 3);
+        assert_eq!(bytes(0.5, [6, 9]), 9 * 6 * 3 * 4);
+        assert_eq!(bytes(0.0, [2, 3]), 2 * 3 * 3 * 4);
     }
 }

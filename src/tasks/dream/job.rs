@@ -219,7 +219,7 @@ impl DreamJob {
     /// dream they make it go on, and elsewhere the recipe stays as it is.
     fn change(&mut self, mut spec: DreamSpec, of_recipe: bool) -> Result<(), DreamError> {
         spec.tile = spec.tile.or(self.ready.spec.tile);
-        let ready = self.ready.changed(spec)?;
+        let mut ready = self.ready.changed(spec)?;
         let was_complete = self.is_complete();
         if ready.spec.recorded() == self.ready.spec.recorded() && !of_recipe {
             self.ready = ready;
@@ -227,8 +227,10 @@ impl DreamJob {
         }
         let is_over = self.canvas.octave() > 0 && self.step >= ready.spec.steps;
         let to_come = &self.canvas.octaves()[..self.canvas.octave() + usize::from(!is_over)];
-        ready.check_rest(&self.ready, to_come, self.canvas.size())?;
+        ready.spec.tile = ready.check_rest(&self.ready, to_come, self.canvas.size())?;
         let old = std::mem::replace(&mut self.ready, ready);
+        // The old memory goes before the new comes.
+        self.ascent.set_size([0, 0]);
         self.ascent = ascent(&self.ready, self.canvas.size());
         let is_cut_alike = old.spec.tile == self.ready.spec.tile;
         self.pieces_fit &= is_cut_alike && old.net.targets() == self.ready.net.targets();

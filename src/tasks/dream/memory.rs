@@ -1,6 +1,7 @@
 //! Memory that a dream takes, and that the machine has.
 
 use super::error::DreamError;
+use super::ground::Ground;
 use super::sizes;
 use crate::base::tensor::Shape;
 use crate::nn::exec::FrozenNet;
@@ -58,8 +59,8 @@ pub struct Needs<'a> {
     pub laplacian: usize,
     /// Whether pictures are delivered on the way.
     pub delivers: bool,
-    /// What the photo takes, where that is known: [`super::ground::Ground::bytes`].
-    pub ground_bytes: usize,
+    /// The photo, where that is known.
+    pub ground: Option<&'a Ground>,
 }
 
 impl Needs<'_> {
@@ -83,7 +84,7 @@ impl Needs<'_> {
         let stepping = picture + Ascent::bytes(size, self.laplacian);
         // A copy of the picture, its 8-bit samples, and the file's bytes.
         let delivering = if self.delivers { picture + picture / 2 } else { 0 };
-        Ok((session + stepping + delivering + self.ground_bytes) as u64)
+        Ok((session + stepping + delivering + self.ground.map_or(0, |ground| ground.bytes_at(size))) as u64)
     }
 
     /// The tiles for a dream of `size` with `available` bytes besides [`Needs::held_bytes`]: as asked for, or whole, or as

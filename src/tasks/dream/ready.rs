@@ -77,12 +77,12 @@ impl Ready {
 
     /// Bytes of memory of the whole process for a dream of `size`.
     pub fn memory_bytes(&self, size: [usize; 2], ground: &Ground) -> Result<u64, DreamError> {
-        let needs = self.needs(ground.bytes());
+        let needs = self.needs(Some(ground));
         let dreaming = needs.bytes(size, self.spec.tile).map_err(|error| DreamError::tiling(error, &self.goal.name))?;
         Ok(needs.held_bytes() + dreaming.max(ground.loading_bytes() as u64))
     }
 
-    fn needs(&self, ground_bytes: usize) -> Needs<'_> {
+    fn needs<'a>(&'a self, ground: Option<&'a Ground>) -> Needs<'a> {
         let spec = &self.spec;
         Needs {
             net: &self.net,
@@ -90,7 +90,7 @@ impl Ready {
             octave_scale: spec.octave_scale,
             laplacian: spec.laplacian,
             delivers: spec.save_every > 0,
-            ground_bytes,
+            ground,
         }
     }
 
@@ -98,9 +98,9 @@ impl Ready {
     ///
     /// # Errors
     /// For sizes that the net cannot take and those that need too much memory.
-    pub fn tile(&self, size: [usize; 2], ground_bytes: usize, held: u64) -> Result<Option<usize>, DreamError> {
+    pub fn tile(&self, size: [usize; 2], ground: Option<&Ground>, held: u64) -> Result<Option<usize>, DreamError> {
         self.check_takes(size)?;
-        let needs = self.needs(ground_bytes);
+        let needs = self.needs(ground);
         let (asked_for, goal) = (self.spec.tile, self.goal.name.as_str());
         // What is held already no longer counts as available, but against what may be used.
         let allowed = self.spec.max_memory.map(|most| most.saturating_sub(needs.held_bytes()));
@@ -120,18 +120,23 @@ impl Ready {
     }
 
     /// Refuses to take the place of `old` in a dream of the octaves `to_come`, the full one first, of which that of
-    /// `size` is in work. Tiles stay as they are.
-    pub fn check_rest(&self, old: &Self, to_come: &[[usize; 2]], size: [usize; 2]) -> Result<(), DreamError> {
+    /// `size` is in work. Returns the tiles that they are dreamt in.
+    pub fn check_rest(
+        &self,
+        old: &Self,
+        to_come: &[[usize; 2]],
+        size: [usize; 2],
+    ) -> Result<Option<usize>, DreamError> {
         to_come.iter().try_for_each(|&size| self.check_takes(size))?;
-        let Some(&full) = to_come.first() else { return Ok(()) };
-        let bytes = |ready: &Self, size| ready.needs(0).bytes(size, ready.spec.tile);
+        let Some(&full) = to_come.first() else { return Ok(self.spec.tile) };
+        let bytes = |ready: &Self, size| ready.needs(None).bytes(size, ready.spec.tile);
         let held = bytes(old, size).unwrap_or(0);
         if self.spec.max_memory.is_none()
             && bytes(self, full).is_ok_and(|new| bytes(old, full).is_ok_and(|old| new <= old))
         {
-            return Ok(());
+            return Ok(self.spec.tile);
         }
-        self.tile(full, 0, held).map(drop)
+        self.tile(full, None, held)
     }
 
     /// Why the net does not take `size`, with the size that it would take.

@@ -170,9 +170,9 @@ fn disagreement((graph, targets): &(Arc<Graph>, Vec<NodeId>), size: [usize; 2], 
 fn the_gradient_in_tiles_is_that_of_the_whole() {
     let mut wrong = Vec::new();
     for (name, net) in [("googlenet", like_googlenet()), ("tensorflow", like_tensorflow())] {
-        // Every remainder of both sides by the strides, and tiles of several sizes.
-        for size in (0..16).map(|more| [160 + more, 191 - (more * 3) % 16]) {
-            for side_px in [1, 40, 64, 100] {
+        // Remainders of both sides by the strides, and tiles of several sizes.
+        for size in [0, 1, 2, 5, 7, 12].map(|more| [120 + more, 151 - (more * 3) % 16]) {
+            for side_px in [24, 64] {
                 let (gradient, value, count) = disagreement(&net, size, side_px);
                 if gradient > 1e-5 || value > 1e-6 || count < 2 {
                     wrong.push(format!("{name} {size:?} in {count} tiles of {side_px}: {gradient:e} {value:e}"));

@@ -70,7 +70,8 @@ pub(super) fn seconds(ready: &Ready, work: &[Work]) -> Result<(f64, Option<Piece
     let mut seconds = 0.0;
     for Work { size, steps } in work {
         let tiling = ready.tiling(*size)?;
-        let a_step = tiling.count() as f64 * pixels(tiling.tile_size()) * seconds_a_pixel + pixels(*size) * rest_a_pixel;
+        let a_step =
+            tiling.count() as f64 * pixels(tiling.tile_size()) * seconds_a_pixel + pixels(*size) * rest_a_pixel;
         seconds += *steps as f64 * a_step;
     }
     Ok((seconds, Some(pieces)))

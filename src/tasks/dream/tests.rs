@@ -317,7 +317,10 @@ fn tiles_change_nothing_but_rounding() {
         assert!(apart < 1e-3 * moved, "{goal}: {apart} where the dream is {moved} from the photo");
         let ([first, _], [expected, _]) = (got.objective.expect("steps"), expected.objective.expect("steps"));
         assert!((first - expected).abs() < 1e-4 * expected.abs(), "{goal}: {first} is not {expected}");
-        assert_eq!((got.recipe.dream.tile, got.recipe.dream), (Some(8), DreamSpec { tile: Some(8), ..got_spec(whole) }));
+        assert_eq!(
+            (got.recipe.dream.tile, got.recipe.dream),
+            (Some(8), DreamSpec { tile: Some(8), ..got_spec(whole) })
+        );
     }
 }
 
@@ -367,7 +370,7 @@ fn what_sees_the_whole_picture_is_not_dreamt_in_tiles() {
 fn a_dream_in_tiles_stops_between_them_and_loses_nothing() {
     let spec = DreamSpec { tile: Some(8), octaves: 1, ..small_spec() };
     let mut job = dreamer(spec.clone()).dream(Some(photo(60, 44))).expect("a job");
-    let (link, _control, _events) = job::link();
+    let (link, _control, _events) = job::link::<Dream, Picture>();
     let mut works = Vec::new();
     while job.position().done == 0 {
         works.push(job.position().work_done);

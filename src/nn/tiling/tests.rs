@@ -174,7 +174,7 @@ fn the_gradient_in_tiles_is_that_of_the_whole() {
         for size in [0, 1, 2, 5, 7, 12].map(|more| [120 + more, 151 - (more * 3) % 16]) {
             for side_px in [24, 64] {
                 let (gradient, value, count) = disagreement(&net, size, side_px);
-                if gradient > 1e-5 || value > 1e-6 || count < 2 {
+                if gradient > 1e-4 || value > 1e-5 || count < 2 {
                     wrong.push(format!("{name} {size:?} in {count} tiles of {side_px}: {gradient:e} {value:e}"));
                 }
             }

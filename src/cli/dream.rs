@@ -18,7 +18,7 @@ use super::progress::Reporter;
 use crate::base::text::duration;
 use crate::imageio::{self, ImageError, OutputFormat, SaveOptions, Saved};
 use crate::job::How;
-use crate::tasks::dream::{Dream, DreamSpec, Dreamer, Photo, Preset, Recipe};
+use crate::tasks::dream::{Dream, DreamJob, DreamSpec, Dreamer, Photo, Preset, Recipe};
 
 /// What a run is to do, with everything on the command line taken into account.
 struct Plan {
@@ -69,6 +69,20 @@ struct Line<'a> {
     /// The file of `--animation`.
     #[serde(skip_serializing_if = "Option::is_none")]
     animation: Option<String>,
+}
+
+/// What a long dream will take: a line of JSON before it starts.
+#[derive(Serialize)]
+struct EstimateLine {
+    /// The photo; null for noise.
+    file: Option<String>,
+    width: usize,
+    height: usize,
+    /// At full size; 1 for the whole picture at once.
+    tiles: usize,
+    estimated_seconds: f64,
+    /// Of the process, at its peak.
+    estimated_memory_bytes: u64,
 }
 
 pub fn run(args: &DreamArgs) -> Result<Exit, Failure> {
@@ -172,11 +186,12 @@ impl DreamSession<'_> {
             self.note_lost_alpha(saver.options.format);
         }
         let first_frame = photo.as_ref().filter(|_| animation.is_some()).map(|photo| photo.picture.clone());
-        let job = self.dreamer.dream(photo)?;
+        let mut job = self.dreamer.dream(photo)?;
         saver.check_size(job.size_px())?;
         if let (Some(animation), Some(first_frame)) = (&mut animation, first_frame) {
             animation.start_with(&first_frame, job.size_px())?;
         }
+        self.tell_estimate(start, &mut job)?;
         let stop_after = plan.repeats.as_ref().and_then(|recipe| recipe.stopped_after);
         let job = StopAfter { job, steps: stop_after.unwrap_or(usize::MAX) };
         let save_every = self.save.save_every;
@@ -198,6 +213,21 @@ impl DreamSession<'_> {
             Some(animation) => self.animate(animation, &ended.output, ended.how),
             None => Ok(ended.how),
         }
+    }
+
+    /// Says of a long dream what it will take.
+    fn tell_estimate(&mut self, start: &Start, job: &mut DreamJob) -> Result<(), Failure> {
+        let Some(estimate) = job.estimate()? else { return Ok(()) };
+        self.reporter.heading(&estimate.to_string());
+        let [height, width] = estimate.size_px;
+        self.report.object(&EstimateLine {
+            file: start.photo().map(|photo| photo.to_string_lossy().into_owned()),
+            width,
+            height,
+            tiles: estimate.tiles,
+            estimated_seconds: estimate.seconds.round(),
+            estimated_memory_bytes: estimate.memory_bytes,
+        })
     }
 
     /// Writes the animation of what was dreamt. Ctrl-C before its end leaves it out.

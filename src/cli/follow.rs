@@ -52,7 +52,7 @@ where
             Wait::Ended => ended = true,
         }
         if interrupts.requested() && !told_to_stop {
-            reporter.note("finishing this step, then saving; Ctrl-C again quits at once");
+            reporter.note("finishing this step or its tile, then saving; Ctrl-C again quits at once");
             told_to_stop = true;
         }
         if let Some(progress) = control.progress() {

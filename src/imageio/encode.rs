@@ -128,7 +128,11 @@ fn jpeg(picture: &Picture, quality: u8, recipe: Option<&str>) -> Encoded {
             None => beside_exif = Some(recipe),
         }
     }
-    encoder.write_image(&picture.flattened_onto([255.0; 3]).to_u8(), width, height, ExtendedColorType::Rgb8)?;
+    let opaque = match picture.alpha {
+        Some(_) => picture.flattened_onto([255.0; 3]).to_u8(),
+        None => picture.to_u8(),
+    };
+    encoder.write_image(&opaque, width, height, ExtendedColorType::Rgb8)?;
     if let Some(recipe) = beside_exif {
         let mut segments = Vec::new();
         recipe::push_jpeg_segments(&mut segments, recipe);

@@ -39,4 +39,4 @@ pub use error::ImageError;
 pub use format::{Bits, OutputFormat, PictureFormat};
 pub use picture::Picture;
 pub use recipe::{MAX_RECIPE_BYTES, read_recipe};
-pub use resize::{Filter, resize, zoom_linear};
+pub use resize::{Filter, resize, resize_strips, zoom_linear, zoom_linear_strips};

@@ -96,10 +96,17 @@ impl Picture {
     /// Colours are weighted by alpha, so that what lies hidden under clear pixels does not bleed into edges.
     #[must_use]
     pub fn resized(&self, to: [usize; 2], filter: Filter) -> Self {
+        if to == self.size() { self.clone() } else { self.resampled(to, filter) }
+    }
+
+    /// As [`Picture::resized`], without a copy where the picture has that size.
+    #[must_use]
+    pub fn into_resized(self, to: [usize; 2], filter: Filter) -> Self {
+        if to == self.size() { self } else { self.resampled(to, filter) }
+    }
+
+    fn resampled(&self, to: [usize; 2], filter: Filter) -> Self {
         let [height, width] = to;
-        if to == self.size() {
-            return self.clone();
-        }
         let resized = |values: &[f32], channels| resize(values, channels, self.size(), to, filter);
         let mut rgb = resized(&self.rgb, 3);
         let alpha = self.alpha.as_ref().map(|alpha| {

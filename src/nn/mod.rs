@@ -5,3 +5,6 @@ pub mod graph;
 pub mod graph_cost;
 pub mod loss;
 pub mod ops;
+pub mod reach;
+pub mod receptive_field;
+pub mod tiling;

@@ -70,7 +70,6 @@ pub struct BandNormalizer {
     between: Vec<Between>,
     /// The levels below the gradient itself, from large to small.
     smaller: Vec<Vec<f32>>,
-    scratch: Vec<f32>,
 }
 
 fn halved([height, width]: [usize; 2]) -> [usize; 2] {
@@ -93,16 +92,12 @@ impl BandNormalizer {
             size = halved(size);
             smaller.push(vec![0.0; len_of(size)]);
         }
-        let scratch = between.first().map_or(0, |top| {
-            let ([height, width], [half_height, half_width]) = (top.size, halved(top.size));
-            len_of([half_height, width]).max(len_of([height, half_width]))
-        });
-        Self { between, smaller, scratch: vec![0.0; scratch] }
+        Self { between, smaller }
     }
 
-    /// Bytes of memory for gradients of `size`: the levels below it and one half of it.
+    /// Bytes of memory for gradients of `size`: the levels below it, each a quarter of the one above.
     pub fn bytes(size: [usize; 2]) -> usize {
-        len_of(size) * size_of::<f32>()
+        len_of(halved(size)) * size_of::<f32>() * 4 / 3
     }
 
     /// Divides each band of `gradient` by its root mean square.
@@ -112,8 +107,8 @@ impl BandNormalizer {
         for i in 0..depth {
             let (above, below) = self.smaller.split_at_mut(i);
             let level = above.last_mut().map_or(&mut *gradient, Vec::as_mut_slice);
-            self.between[i].reduce(level, &mut below[0], &mut self.scratch);
-            self.between[i].expand(&below[0], level, &mut self.scratch, |band, low| *band -= low);
+            self.between[i].reduce(level, &mut below[0]);
+            self.between[i].expand(&below[0], level, |band, low| *band -= low);
         }
         let lowest = self.smaller.last_mut().map_or(&mut *gradient, Vec::as_mut_slice);
         let factor = factor_for(lowest, faintest);
@@ -123,66 +118,64 @@ impl BandNormalizer {
             let level = above.last_mut().map_or(&mut *gradient, Vec::as_mut_slice);
             let factor = factor_for(level, faintest);
             let merge = |band: &mut f32, low| *band = *band * factor + low;
-            self.between[i].expand(&below[0], level, &mut self.scratch, merge);
+            self.between[i].expand(&below[0], level, merge);
         }
     }
 }
 
 impl Between {
-    fn reduce(&self, from: &[f32], to: &mut [f32], scratch: &mut [f32]) {
-        let [height, width] = self.size;
-        let scratch = &mut scratch[..len_of([height.div_ceil(2), width])];
-        along_columns(&self.reduce[0], from, width * RGB, scratch);
-        along_rows(&self.reduce[1], scratch, width * RGB, to, |value, mean| *value = mean);
+    fn reduce(&self, from: &[f32], to: &mut [f32]) {
+        filter(&self.reduce, from, self.size[1] * RGB, to, |value, mean| *value = mean);
     }
 
     /// Hands each value of `to` and that of `from` brought to its place to `put`.
-    fn expand(&self, from: &[f32], to: &mut [f32], scratch: &mut [f32], put: impl Fn(&mut f32, f32) + Sync + Send) {
-        let [height, width] = self.size;
-        let row_len = width.div_ceil(2) * RGB;
-        let scratch = &mut scratch[..height * row_len];
-        along_columns(&self.expand[0], from, row_len, scratch);
-        along_rows(&self.expand[1], scratch, row_len, to, put);
+    fn expand(&self, from: &[f32], to: &mut [f32], put: impl Fn(&mut f32, f32) + Sync + Send) {
+        filter(&self.expand, from, self.size[1].div_ceil(2) * RGB, to, put);
     }
 }
 
-/// Filters down the columns: row `y` of `to` by `taps[y]`. Rows of both have `row_len` values.
-fn along_columns<const K: usize>(taps: &[Taps<K>], from: &[f32], row_len: usize, to: &mut [f32]) {
-    for_each_chunk_mut(to, ROWS * row_len, |chunk, rows| {
-        for (row, taps) in rows.chunks_exact_mut(row_len).zip(&taps[chunk * ROWS..]) {
-            let sources: [&[f32]; K] = std::array::from_fn(|k| &from[(taps.start + k) * row_len..][..row_len]);
-            for (i, value) in row.iter_mut().enumerate() {
-                *value = (0..K).map(|k| taps.weights[k] * sources[k][i]).sum();
-            }
-        }
-    });
-}
-
-/// Filters along the rows: column `x` of `to` by `taps[x]`. Rows of `from` have `row_len` values.
-fn along_rows<const K: usize>(
-    taps: &[Taps<K>],
+/// Filters down the columns by the first taps, then along the rows by the others, row by row of `to`, so that nothing
+/// between the two is kept. Rows of `from` have `row_len` values. Hands each value of `to` and its mean to `put`.
+fn filter<const K: usize>(
+    [vertical, horizontal]: &[Vec<Taps<K>>; 2],
     from: &[f32],
     row_len: usize,
     to: &mut [f32],
     put: impl Fn(&mut f32, f32) + Sync + Send,
 ) {
-    let to_row_len = taps.len() * RGB;
+    let to_row_len = horizontal.len() * RGB;
     for_each_chunk_mut(to, ROWS * to_row_len, |chunk, rows| {
-        for (y, row) in rows.chunks_exact_mut(to_row_len).enumerate() {
-            let pixels = from[(chunk * ROWS + y) * row_len..][..row_len].as_chunks::<RGB>().0;
-            for (to, taps) in row.as_chunks_mut::<RGB>().0.iter_mut().zip(taps) {
-                let mut mean = [0.0; RGB];
-                for (weight, pixel) in taps.weights.iter().zip(&pixels[taps.start..taps.start + K]) {
-                    for c in 0..RGB {
-                        mean[c] += weight * pixel[c];
-                    }
-                }
-                for c in 0..RGB {
-                    put(&mut to[c], mean[c]);
-                }
-            }
+        let mut between = vec![0.0; row_len];
+        for (row, taps) in rows.chunks_exact_mut(to_row_len).zip(&vertical[chunk * ROWS..]) {
+            down_columns(taps, from, &mut between);
+            along_row(horizontal, &between, row, &put);
         }
     });
+}
+
+/// One row of `to` from the `K` rows of `from` that `taps` names.
+fn down_columns<const K: usize>(taps: &Taps<K>, from: &[f32], to: &mut [f32]) {
+    let row_len = to.len();
+    let sources: [&[f32]; K] = std::array::from_fn(|k| &from[(taps.start + k) * row_len..][..row_len]);
+    for (i, value) in to.iter_mut().enumerate() {
+        *value = (0..K).map(|k| taps.weights[k] * sources[k][i]).sum();
+    }
+}
+
+/// Column `x` of the row `to` from those of `from` that `taps[x]` names.
+fn along_row<const K: usize>(taps: &[Taps<K>], from: &[f32], to: &mut [f32], put: &impl Fn(&mut f32, f32)) {
+    let pixels = from.as_chunks::<RGB>().0;
+    for (to, taps) in to.as_chunks_mut::<RGB>().0.iter_mut().zip(taps) {
+        let mut mean = [0.0; RGB];
+        for (weight, pixel) in taps.weights.iter().zip(&pixels[taps.start..taps.start + K]) {
+            for c in 0..RGB {
+                mean[c] += weight * pixel[c];
+            }
+        }
+        for c in 0..RGB {
+            put(&mut to[c], mean[c]);
+        }
+    }
 }
 
 fn root_mean_square(values: &[f32]) -> f64 {

@@ -8,6 +8,7 @@ use crate::base::parallel::{for_each_chunk_mut, sum_of};
 use crate::base::tensor::View;
 use crate::nn::exec::frozen::Session;
 use crate::nn::graph::NodeId;
+use crate::nn::tiling::Part;
 
 /// What is made of the units of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +78,11 @@ impl Objective {
         Self { terms: vec![Term { node, weight: 1.0, score }] }
     }
 
+    /// No units of no layer: always 0.
+    pub fn nothing() -> Self {
+        Self { terms: Vec::new() }
+    }
+
     /// The nodes whose blobs are read, each once.
     pub fn nodes(&self) -> Vec<NodeId> {
         let mut nodes: Vec<NodeId> = self.terms.iter().map(|term| term.node).collect();
@@ -85,15 +91,16 @@ impl Objective {
         nodes
     }
 
-    /// The value after [`Session::forward`]; writes the seeds for [`Session::backward`].
-    pub fn value_and_seed(&self, session: &mut Session) -> f64 {
+    /// What the units of `part_of` each node add to the value, after [`Session::forward`]; writes their seeds for
+    /// [`Session::backward`], and zero for all others.
+    pub fn value_and_seed(&self, session: &mut Session, part_of: impl Fn(NodeId) -> Part) -> f64 {
         let mut value = 0.0;
         for (i, term) in self.terms.iter().enumerate() {
             let (blob, seed) = session.blob_and_seed(term.node);
             if !self.terms[..i].iter().any(|earlier| earlier.node == term.node) {
                 seed.fill(0.0);
             }
-            value += term.value_and_seed(blob, seed);
+            value += term.value_and_seed(blob, &part_of(term.node), seed);
         }
         value
     }
@@ -118,32 +125,44 @@ impl Mul<Objective> for f32 {
 }
 
 impl Term {
-    /// The weighted score of `blob` (NHWC); its gradient is added to `seed`.
-    fn value_and_seed(&self, blob: View<'_, f32>, seed: &mut [f32]) -> f64 {
+    /// What the units of `part` add to the weighted score, of `blob` (NHWC); their gradient is added to `seed`.
+    fn value_and_seed(&self, blob: View<'_, f32>, part: &Part, seed: &mut [f32]) -> f64 {
         let [_, channels, height, width] = blob.shape.as_maps().unwrap_or([1, blob.data.len(), 1, 1]);
-        let value = match &self.score {
-            Score::Units { measure, units: Units::All } => self.whole(*measure, blob.data, seed),
-            Score::Units { measure, units: Units::Channels(chosen) } => {
-                self.channels(*measure, chosen, blob.data.chunks_exact(channels), seed.chunks_exact_mut(channels))
-            }
-            &Score::Units { measure, units: Units::Neuron { channel, x, y } } => {
-                let place = place(y, height) * width + place(x, width);
-                let one = place * channels..(place + 1) * channels;
-                let (pixel, d_pixel) = (blob.data[one.clone()].chunks_exact(channels), &mut seed[one]);
-                self.channels(measure, &[channel], pixel, d_pixel.chunks_exact_mut(channels))
-            }
-            &Score::Logit(class) => {
-                let places = blob.data.chunks_exact(channels);
-                self.channels(Measure::Mean, &[class], places, seed.chunks_exact_mut(channels))
-            }
-            &Score::Posterior(class) => self.posterior(class, channels, blob.data, seed),
+        if let &Score::Units { measure, units: Units::Neuron { channel, x, y } } = &self.score {
+            let Some([row, column]) = part.place([y, x]) else { return 0.0 };
+            let one = (row * width + column) * channels..(row * width + column + 1) * channels;
+            return f64::from(self.weight)
+                * self.channels(measure, &[channel], 1, channels, &blob.data[one.clone()], &mut seed[one]);
+        }
+        let [rows, columns] = part.own.clone();
+        // Whole maps are one run of values, parts of them a run a row.
+        let (runs, row_len) = if columns == (0..width) {
+            (1, rows.len() * width * channels)
+        } else {
+            (rows.len(), columns.len() * channels)
         };
+        debug_assert!(rows.end <= height && columns.end <= width);
+        let places = part.whole[0] * part.whole[1];
+        let mut value = 0.0;
+        for run in 0..runs {
+            let start = ((rows.start + run) * width + columns.start) * channels;
+            let (blob, seed) = (&blob.data[start..][..row_len], &mut seed[start..][..row_len]);
+            value += match &self.score {
+                Score::Units { measure, units: Units::Channels(chosen) } => {
+                    self.channels(*measure, chosen, places, channels, blob, seed)
+                }
+                Score::Units { measure, .. } => self.whole(*measure, places * channels, blob, seed),
+                &Score::Logit(class) => self.channels(Measure::Mean, &[class], places, channels, blob, seed),
+                &Score::Posterior(class) => self.posterior(class, places, channels, blob, seed),
+            };
+        }
         f64::from(self.weight) * value
     }
 
-    fn whole(&self, measure: Measure, blob: &[f32], seed: &mut [f32]) -> f64 {
+    /// All of `blob`, of a layer of `units` units.
+    fn whole(&self, measure: Measure, units: usize, blob: &[f32], seed: &mut [f32]) -> f64 {
         const CHUNK: usize = 1 << 15;
-        let scale = self.weight * slope(measure, blob.len());
+        let scale = self.weight * slope(measure, units);
         for_each_chunk_mut(seed, CHUNK, |i, seed| {
             for (d, &a) in seed.iter_mut().zip(&blob[i * CHUNK..]) {
                 *d += if measure == Measure::L2 { scale * a } else { scale };
@@ -151,23 +170,25 @@ impl Term {
         });
         match measure {
             Measure::L2 => 0.5 * sum_of(blob, |&a| f64::from(a) * f64::from(a)),
-            Measure::Mean => sum_of(blob, |&a| f64::from(a)) / blob.len() as f64,
+            Measure::Mean => sum_of(blob, |&a| f64::from(a)) / units as f64,
             Measure::Sum => sum_of(blob, |&a| f64::from(a)),
         }
     }
 
-    /// `places` and `d_places` are the values of all channels, place by place.
-    fn channels<'a>(
+    /// The chosen channels of all places of `blob`, of a layer of `places` places.
+    fn channels(
         &self,
         measure: Measure,
         chosen: &[usize],
-        places: impl ExactSizeIterator<Item = &'a [f32]>,
-        d_places: impl Iterator<Item = &'a mut [f32]>,
+        places: usize,
+        channels: usize,
+        blob: &[f32],
+        seed: &mut [f32],
     ) -> f64 {
-        let units = places.len() * chosen.len();
+        let units = places * chosen.len();
         let scale = self.weight * slope(measure, units);
         let mut sum = 0.0;
-        for (place, d_place) in places.zip(d_places) {
+        for (place, d_place) in blob.chunks_exact(channels).zip(seed.chunks_exact_mut(channels)) {
             for &channel in chosen {
                 let a = place[channel];
                 let (value, derivative) = match measure {
@@ -181,9 +202,9 @@ impl Term {
         if measure == Measure::Mean { sum / units as f64 } else { sum }
     }
 
-    /// With p = softmax(a): ∂p_class / ∂a_k = p_class · (δ − p_k).
-    fn posterior(&self, class: usize, classes: usize, blob: &[f32], seed: &mut [f32]) -> f64 {
-        let places = (blob.len() / classes) as f64;
+    /// All places of `blob`, of a layer of `places` places. With p = softmax(a): ∂p_class / ∂a_k = p_class · (δ − p_k).
+    fn posterior(&self, class: usize, places: usize, classes: usize, blob: &[f32], seed: &mut [f32]) -> f64 {
+        let places = places as f64;
         let mut sum = 0.0;
         for (scores, seed) in blob.chunks_exact(classes).zip(seed.chunks_exact_mut(classes)) {
             let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -205,11 +226,6 @@ fn slope(measure: Measure, units: usize) -> f32 {
     if measure == Measure::Mean { 1.0 / units as f32 } else { 1.0 }
 }
 
-/// The index of the unit at a place from 0 to 1.
-fn place(fraction: f32, len: usize) -> usize {
-    ((fraction * len as f32) as usize).min(len.saturating_sub(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,7 +234,10 @@ mod tests {
 
     fn evaluate(objective: &Objective, shape: &Shape, blob: &[f32]) -> (f64, Vec<f32>) {
         let mut seed = vec![0.0; blob.len()];
-        let value = objective.terms.iter().map(|term| term.value_and_seed(View::new(shape, blob), &mut seed)).sum();
+        let [_, _, height, width] = shape.as_maps().expect("maps");
+        let part = Part::all([height, width]);
+        let value =
+            objective.terms.iter().map(|term| term.value_and_seed(View::new(shape, blob), &part, &mut seed)).sum();
         (value, seed)
     }
 
@@ -248,11 +267,6 @@ mod tests {
         for (objective, value, seed) in cases {
             assert_eq!(evaluate(&objective, &shape, &blob), (value, seed.to_vec()), "{objective:?}");
         }
-    }
-
-    #[test]
-    fn the_centre_of_a_map_is_its_middle() {
-        assert_eq!([place(0.5, 7), place(0.5, 1), place(0.0, 7), place(1.0, 7), place(0.999, 4)], [3, 0, 0, 6, 3]);
     }
 
     #[test]

@@ -47,14 +47,14 @@ impl<'a> ToNet<'a> {
         });
     }
 
-    /// Writes the gradient of the picture, from that of the net's input.
-    pub fn adjoint(&self, d_net: &[f32], d_rgb: &mut [f32]) {
+    /// Adds the gradient of the picture, from that of the net's input.
+    pub fn add_adjoint(&self, d_net: &[f32], d_rgb: &mut [f32]) {
         let Preprocess { order, scale, .. } = self.preprocess;
         if *order == ChannelOrder::Gray {
             for_each_chunk_mut(d_rgb, CHUNK, |i, d_rgb| {
                 let d_gray = &d_net[i * (CHUNK / RGB)..];
                 for (d_rgb, d_gray) in d_rgb.as_chunks_mut::<RGB>().0.iter_mut().zip(d_gray) {
-                    *d_rgb = LUMA.map(|weight| weight * scale[0] * d_gray);
+                    d_rgb.iter_mut().zip(LUMA).for_each(|(d, weight)| *d += weight * scale[0] * d_gray);
                 }
             });
             return;
@@ -64,7 +64,7 @@ impl<'a> ToNet<'a> {
             let d_net = d_net[i * CHUNK..].as_chunks::<RGB>().0;
             for (d_rgb, d_net) in d_rgb.as_chunks_mut::<RGB>().0.iter_mut().zip(d_net) {
                 for (d_value, (colour, scale)) in d_net.iter().zip(linear) {
-                    d_rgb[colour] = d_value * scale;
+                    d_rgb[colour] += d_value * scale;
                 }
             }
         });
@@ -106,8 +106,8 @@ mod tests {
             to_net.apply(&x, &mut ax);
             to_net.apply(&vec![0.0; x.len()], &mut a0);
             ax.iter_mut().zip(&a0).for_each(|(ax, a0)| *ax -= a0);
-            let mut aty = vec![f32::NAN; x.len()];
-            to_net.adjoint(&y, &mut aty);
+            let mut aty = vec![0.0; x.len()];
+            to_net.add_adjoint(&y, &mut aty);
             assert_close(dot(&ax, &y), dot(&x, &aty), 1e-5, 1e-3);
         }
     }

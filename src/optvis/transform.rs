@@ -1,5 +1,7 @@
 //! Random transforms: what makes a dream look right from everywhere, not only from one grid of pixels.
 
+use std::ops::Range;
+
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -32,25 +34,84 @@ impl From<Roll> for [i32; 2] {
 }
 
 impl Roll {
-    /// The shift that undoes this one, which is its adjoint too.
-    pub fn inverse(self) -> Self {
-        Self { right: self.right.wrapping_neg(), down: self.down.wrapping_neg() }
-    }
-
-    /// Writes `from` (height × width × RGB), shifted, into `to`.
-    pub fn apply(self, [height, width]: [usize; 2], from: &[f32], to: &mut [f32]) {
-        debug_assert_eq!((from.len(), to.len()), (height * width * RGB, height * width * RGB));
-        let row_len = width * RGB;
+    /// How far it goes right and down in a picture of `[height, width]`: less than a side.
+    fn wrapped(self, size: [usize; 2]) -> [usize; 2] {
         let wrapped = |shift: i32, len: usize| i64::from(shift).rem_euclid(len.max(1) as i64) as usize;
-        let (right, down) = (wrapped(self.right, width) * RGB, wrapped(self.down, height));
-        for_each_chunk_mut(to, ROWS * row_len, |chunk, rows| {
-            for (i, row) in rows.chunks_exact_mut(row_len).enumerate() {
-                let source = (chunk * ROWS + i + height - down) % height;
-                let source = &from[source * row_len..][..row_len];
-                row[right..].copy_from_slice(&source[..row_len - right]);
-                row[..right].copy_from_slice(&source[row_len - right..]);
+        [wrapped(self.down, size[0]), wrapped(self.right, size[1])]
+    }
+}
+
+/// A rectangle of a shifted picture, read and written in the picture itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Patch {
+    pub roll: Roll,
+    /// `[height, width]` of the picture.
+    pub picture: [usize; 2],
+    /// `[y, x]` of the rectangle's first pixel in the shifted picture.
+    pub origin: [usize; 2],
+    /// `[height, width]` of the rectangle, which lies inside the shifted picture.
+    pub size: [usize; 2],
+}
+
+impl Patch {
+    /// Hands rows of the rectangle in pieces to `write(from, to)`: consecutive values of the picture `rgb` (height × width
+    /// × RGB), and their places in `to`, which has `channels` values a pixel.
+    pub fn read(&self, rgb: &[f32], to: &mut [f32], channels: usize, write: impl Fn(&[f32], &mut [f32]) + Sync + Send) {
+        let ([height, width], columns) = (self.picture, self.size[1]);
+        let first_row = self.source()[0];
+        for_each_chunk_mut(to, ROWS * columns * channels, |chunk, rows| {
+            for (i, row) in rows.chunks_exact_mut(columns * channels).enumerate() {
+                let source = (first_row + chunk * ROWS + i) % height;
+                let source = &rgb[source * width * RGB..][..width * RGB];
+                for (inside, picture) in self.runs() {
+                    write(
+                        &source[picture.start * RGB..picture.end * RGB],
+                        &mut row[inside * channels..][..picture.len() * channels],
+                    );
+                }
             }
         });
+    }
+
+    /// The adjoint of [`Patch::read`]: hands `add(from, to)` the values of `from` and their places in the picture.
+    pub fn add_to(
+        &self,
+        from: &[f32],
+        rgb: &mut [f32],
+        channels: usize,
+        add: impl Fn(&[f32], &mut [f32]) + Sync + Send,
+    ) {
+        let ([height, width], [rows, columns]) = (self.picture, self.size);
+        let first_row = self.source()[0];
+        for_each_chunk_mut(rgb, ROWS * width * RGB, |chunk, picture| {
+            for (i, target) in picture.chunks_exact_mut(width * RGB).enumerate() {
+                let row = (chunk * ROWS + i + height - first_row) % height;
+                if row >= rows {
+                    continue;
+                }
+                let row = &from[row * columns * channels..][..columns * channels];
+                for (inside, picture) in self.runs() {
+                    add(
+                        &row[inside * channels..][..picture.len() * channels],
+                        &mut target[picture.start * RGB..picture.end * RGB],
+                    );
+                }
+            }
+        });
+    }
+
+    /// `[y, x]` of the rectangle's first pixel in the picture itself.
+    fn source(&self) -> [usize; 2] {
+        let shift = self.roll.wrapped(self.picture);
+        [0, 1].map(|axis| (self.origin[axis] + self.picture[axis] - shift[axis]) % self.picture[axis])
+    }
+
+    /// The pieces of a row: where each begins in the rectangle, and the columns of the picture.
+    fn runs(&self) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
+        let (first, width, columns) = (self.source()[1], self.picture[1], self.size[1]);
+        let before_edge = columns.min(width - first);
+        let runs = [(0, first..first + before_edge), (before_edge, 0..columns - before_edge)];
+        runs.into_iter().filter(|(_, run)| !run.is_empty())
     }
 }
 
@@ -85,31 +146,47 @@ mod tests {
     use super::*;
     use crate::optvis::testing::{assert_close, dot, values};
 
+    /// The whole of a shifted picture.
+    fn whole(roll: Roll, picture: [usize; 2]) -> Patch {
+        Patch { roll, picture, origin: [0, 0], size: picture }
+    }
+
+    fn read(patch: Patch, picture: &[f32]) -> Vec<f32> {
+        let mut to = vec![f32::NAN; patch.size[0] * patch.size[1] * RGB];
+        patch.read(picture, &mut to, RGB, |from, to| to.copy_from_slice(from));
+        to
+    }
+
     #[test]
     fn a_roll_goes_right_and_down() {
         let (height, width) = (2, 3);
         let pixel = |i: usize| [i as f32, 10.0 + i as f32, 20.0 + i as f32];
         let picture: Vec<f32> = (0..6).flat_map(pixel).collect();
-        let mut rolled = vec![0.0; picture.len()];
-        Roll { right: 1, down: 1 }.apply([height, width], &picture, &mut rolled);
+        let rolled = read(whole(Roll { right: 1, down: 1 }, [height, width]), &picture);
         let expected: Vec<f32> = [5, 3, 4, 2, 0, 1].into_iter().flat_map(pixel).collect();
         assert_eq!(rolled, expected);
     }
 
     #[test]
-    fn the_adjoint_is_the_inverse() {
-        for (size, roll) in
-            [([40, 7], [3, -33]), ([5, 4], [-400, 9]), ([1, 9], [-2_000_000_000, 1999]), ([17, 16], [0, 0])]
-        {
+    fn patches_are_rectangles_of_the_shifted_picture_and_writing_is_the_adjoint_of_reading() {
+        for (picture, roll, origin, size) in [
+            ([40, 7], [3, -33], [0, 0], [40, 7]),
+            ([40, 7], [3, -33], [17, 2], [20, 5]),
+            ([5, 4], [-400, 9], [1, 0], [4, 4]),
+            ([1, 9], [-2_000_000_000, 1999], [0, 8], [1, 1]),
+            ([17, 16], [0, 0], [3, 3], [14, 13]),
+        ] {
             let roll = Roll::from(roll);
-            let len = size[0] * size[1] * RGB;
-            let (x, y) = (values(len, 1), values(len, 2));
-            let (mut forth, mut back, mut undone) = (vec![0.0; len], vec![0.0; len], vec![0.0; len]);
-            roll.apply(size, &x, &mut forth);
-            roll.inverse().apply(size, &y, &mut back);
-            assert_close(dot(&forth, &y), dot(&x, &back), 1e-9, 0.0);
-            roll.inverse().apply(size, &forth, &mut undone);
-            assert_eq!(undone, x, "{size:?} {roll:?}");
+            let patch = Patch { roll, picture, origin, size };
+            let x = values(picture[0] * picture[1] * RGB, 1);
+            let (rolled, got) = (read(whole(roll, picture), &x), read(patch, &x));
+            let rows = rolled.chunks_exact(picture[1] * RGB).skip(origin[0]).take(size[0]);
+            let expected: Vec<f32> = rows.flat_map(|row| row[origin[1] * RGB..][..size[1] * RGB].to_vec()).collect();
+            assert_eq!(got, expected, "{patch:?}");
+            let y = values(got.len(), 2);
+            let mut back = vec![0.0; x.len()];
+            patch.add_to(&y, &mut back, RGB, |from, to| to.iter_mut().zip(from).for_each(|(to, from)| *to += from));
+            assert_close(dot(&got, &y), dot(&x, &back), 1e-9, 1e-9);
         }
     }
 

@@ -139,6 +139,13 @@ pub struct DreamArgs {
     )]
     pub from_noise: Option<SizePx>,
 
+    /// Let the net look at tiles of about this size, one after the other, to save memory [default: as memory allows]
+    ///
+    /// The dream is the same, but for rounding, and seams are nowhere: every tile comes with all that its part of the net
+    /// sees around it. Small tiles take less memory and more time. 0 leaves the choice to --max-memory.
+    #[arg(long, value_name = "PIXELS", help_heading = PICTURE, value_parser = values::whole)]
+    pub tile: Option<usize>,
+
     /// Keep the photo's colours: only forms and brightness are dreamt
     #[arg(long, help_heading = PICTURE)]
     pub keep_colors: bool,
@@ -216,6 +223,9 @@ impl DreamArgs {
         set(&mut spec.l2, self.l2);
         set(&mut spec.tv, self.tv);
         spec.size = self.size.or(spec.size);
+        if let Some(side_px) = self.tile {
+            spec.tile = (side_px > 0).then_some(side_px);
+        }
         spec.keep_colors |= self.keep_colors;
         spec.save_every = self.save.save_every.unwrap_or(0);
         spec.max_memory = self.common.max_memory.map(|Bytes(bytes)| bytes);

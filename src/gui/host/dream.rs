@@ -93,6 +93,13 @@ pub fn run(mut order: DreamOrder, switch: &Switch, outlet: &Outlet) -> Result<En
         job.keep_steps(reel.clone());
     }
     outlet.send(Event::JobStarted { job: order.job, size_px: job.size_px(), spec: Box::new(spec) });
+    match job.estimate() {
+        Ok(Some(estimate)) if estimate.tiles > 1 => {
+            outlet.send(Event::JobWarned { job: order.job, sentence: estimate.to_string() });
+        }
+        // What keeps it from being measured keeps it from being dreamt.
+        Ok(_) | Err(_) => {}
+    }
     let steering = job.steering();
     let handle = job::spawn(job).map_err(|error| format!("the system has no thread to give: {error}"))?;
     switch.attach(&handle.control, steering);

@@ -39,6 +39,9 @@ pub fn check(spec: &DreamSpec) -> Result<(), DreamError> {
     if let Some(size_px) = spec.size {
         expect(sizes_px.contains(&size_px), "size", size_px, "1 to 1048576 pixels")?;
     }
+    if let Some(side_px) = spec.tile {
+        expect(sizes_px.contains(&side_px), "tile", side_px, "1 to 1048576 pixels")?;
+    }
     if let Some(noise) = spec.from_noise {
         let both = sizes_px.contains(&noise.width) && sizes_px.contains(&noise.height);
         expect(both, "from_noise", format!("{}×{}", noise.width, noise.height), "1 to 1048576 pixels a side")?;

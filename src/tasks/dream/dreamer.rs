@@ -6,13 +6,14 @@ use super::canvas::Canvas;
 use super::change::Change;
 use super::error::DreamError;
 use super::frame::Frame;
+use super::ground::Ground;
 use super::job::{Dream, DreamJob};
 use super::photo::{Photo, noise};
 use super::ready::Ready;
 use super::recipe::{Recipe, SourcePhoto};
 use super::sizes;
 use super::spec::DreamSpec;
-use crate::imageio::{Filter, Picture};
+use crate::imageio::Picture;
 use crate::nn::graph::Graph;
 use crate::tasks::TaskError;
 
@@ -61,13 +62,14 @@ impl Dreamer {
         let spec = &self.ready.spec;
         let Origin { picture, source, mut warnings } = self.origin(photo, spec)?;
         let size = dream_size(spec, &picture);
-        if spec.from_noise.is_none() {
-            self.ready.check_size(size)?;
-        }
+        self.ready.check_takes(size)?;
         let octaves = self.ready.octaves(size, &mut warnings)?;
-        let canvas = Canvas::new(picture.resized(size, Filter::Lanczos3), octaves, spec.octave_filter);
-        let recipe = Recipe::new(source, spec);
-        Ok(DreamJob::new(self.ready.clone(), canvas, recipe, warnings).with_changes(self.changes.clone()))
+        let ground = Ground::new(picture, size);
+        let mut ready = self.ready.clone();
+        ready.spec.tile = ready.tile(size, Some(&ground), 0)?;
+        let recipe = Recipe::new(source, &ready.spec);
+        let canvas = Canvas::new(ground, octaves, spec.octave_filter);
+        Ok(DreamJob::new(ready, canvas, recipe, warnings).with_changes(self.changes.clone()))
     }
 
     /// Goes on from a frame of a dream of the same photo, with this dreamer's spec from the next step on. From a
@@ -80,10 +82,13 @@ impl Dreamer {
     pub fn resume(&self, photo: Option<Photo>, frame: &Frame) -> Result<DreamJob, TaskError> {
         let start = &frame.recipe().dream;
         start.can_become(&self.ready.spec).map_err(|setting| DreamError::NeedsNewStart { setting })?;
-        let (canvas, recipe, warnings) = self.canvas(photo, frame)?;
+        let mut ready = self.ready.clone();
+        // Tiles stay as they are where nothing is said of them.
+        ready.spec.tile = ready.spec.tile.or(frame.spec().tile);
+        let (canvas, recipe, warnings) = self.canvas(&mut ready, photo, frame)?;
         let to_come = &canvas.octaves()[..frame.octaves_to_come(self.ready.spec.steps)];
         to_come.iter().try_for_each(|&size| self.ready.check_takes(size))?;
-        Ok(DreamJob::new(self.ready.clone(), canvas, recipe, warnings).at(frame))
+        Ok(DreamJob::new(ready, canvas, recipe, warnings).at(frame))
     }
 
     /// The frame at full size, as if the dream had been stopped there: with the frame's settings, not this dreamer's.
@@ -91,14 +96,19 @@ impl Dreamer {
     /// # Errors
     /// When the frame is of a dream of something else, or too large for the machine.
     pub fn develop(&self, photo: Option<Photo>, frame: &Frame) -> Result<Dream, TaskError> {
-        let (canvas, recipe, _) = self.canvas(photo, frame)?;
+        let (canvas, recipe, _) = self.canvas(&mut self.ready.clone(), photo, frame)?;
         let recipe = Recipe { stopped_after: (!frame.is_last()).then_some(frame.done), ..recipe };
-        let picture = canvas.full(&frame.pixels(), frame.spec().keep_colors);
+        let picture = canvas.full(frame.pixels(), frame.spec().keep_colors);
         Ok(Dream { picture, recipe, steps_done: frame.done, objective: frame.objectives() })
     }
 
-    /// What `frame` was painted on, and its recipe with what `photo` is called now.
-    fn canvas(&self, photo: Option<Photo>, frame: &Frame) -> Result<(Canvas, Recipe, Vec<String>), DreamError> {
+    /// What `frame` was painted on, and its recipe with what `photo` is called now. Finds the tiles for `ready`.
+    fn canvas(
+        &self,
+        ready: &mut Ready,
+        photo: Option<Photo>,
+        frame: &Frame,
+    ) -> Result<(Canvas, Recipe, Vec<String>), DreamError> {
         let recipe = frame.recipe();
         let start = &recipe.dream;
         let Origin { picture, source, warnings } = self.origin(photo, start)?;
@@ -113,8 +123,9 @@ impl Dreamer {
         if octaves.get(octave) != Some(&frame.size_px) {
             return Err(DreamError::AnotherSize { width_px: size[1], height_px: size[0] });
         }
-        self.ready.check_size(size)?;
-        let mut canvas = Canvas::new(picture.resized(size, Filter::Lanczos3), octaves, start.octave_filter);
+        let ground = Ground::new(picture, size);
+        ready.spec.tile = ready.tile(size, Some(&ground), 0)?;
+        let mut canvas = Canvas::new(ground, octaves, start.octave_filter);
         canvas.go_to(octave);
         Ok((canvas, Recipe { source, ..recipe.clone() }, warnings))
     }
@@ -127,7 +138,7 @@ impl Dreamer {
                 Ok(Origin { picture: photo.picture, source: Some(source), warnings: photo.notes })
             }
             (None, Some(size)) => {
-                self.ready.check_size([size.height, size.width])?;
+                self.ready.tile([size.height, size.width], None, 0)?;
                 Ok(Origin { picture: noise(size, spec.seed), source: None, warnings: Vec::new() })
             }
             (Some(_), Some(_)) => Err(DreamError::PhotoAndNoise),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::imageio::ImageError;
 use crate::nn::graph::GraphError;
+use crate::nn::tiling::TilingError;
 use crate::optvis::ascent::AscentError;
 use crate::tasks::TaskError;
 
@@ -63,8 +64,8 @@ pub enum DreamError {
         source: Box<GraphError>,
     },
     #[error(
-        "dreaming at {width_px}×{height_px} takes {} MiB of memory and {} MiB can be had: {}",
-        needed_bytes.div_ceil(1 << 20), available_bytes >> 20, advice_on_size(*.fitting_size_px)
+        "dreaming at {width_px}×{height_px} takes {} MiB of memory and {} MiB can be had{}: {}",
+        needed_bytes.div_ceil(1 << 20), available_bytes >> 20, reason(whole.as_ref()), advice_on_size(*.fitting_size_px)
     )]
     Memory {
         width_px: usize,
@@ -73,7 +74,11 @@ pub enum DreamError {
         available_bytes: u64,
         /// The longest side that would fit.
         fitting_size_px: Option<usize>,
+        /// Why it cannot be dreamt in tiles, which would take less; none where it can, or was asked for so.
+        whole: Option<TilingError>,
     },
+    #[error("{goal} cannot be dreamt in tiles, for {source}: leave the size of tiles out")]
+    NoTiles { goal: String, source: TilingError },
     #[error(transparent)]
     Picture(#[from] ImageError),
     #[error("{path} carries no recipe: only pictures that this program made do")]
@@ -97,9 +102,21 @@ pub enum DreamError {
 }
 
 impl DreamError {
+    /// Why `goal` is not dreamt in the tiles that are asked for.
+    pub(super) fn tiling(error: TilingError, goal: &str) -> Self {
+        match error {
+            TilingError::Graph(error) => error.into(),
+            source => Self::NoTiles { goal: goal.into(), source },
+        }
+    }
+
     pub(super) fn change(after: usize, source: Self) -> Self {
         Self::Change { after, source: Box::new(source) }
     }
+}
+
+fn reason(whole: Option<&TilingError>) -> String {
+    whole.map_or_else(String::new, |why| format!(" (it cannot be dreamt in tiles, for {why})"))
 }
 
 fn advice_on_size(fitting_size_px: Option<usize>) -> String {

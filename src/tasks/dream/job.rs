@@ -8,8 +8,8 @@ use super::canvas::Canvas;
 use super::change::Change;
 use super::checkpoint::Checkpoint;
 use super::error::DreamError;
+use super::estimate::{self, Estimate, Work};
 use super::frame::{Frame, State};
-use super::memory::input_shape;
 use super::ready::Ready;
 use super::recipe::Recipe;
 use super::reel::Reel;
@@ -17,8 +17,7 @@ use super::spec::DreamSpec;
 use super::steering::Steering;
 use crate::imageio::Picture;
 use crate::job::{Flow, Job, Outbox, Position};
-use crate::nn::exec::Session;
-use crate::optvis::ascent::Ascent;
+use crate::optvis::ascent::{Ascent, Pieces};
 use crate::optvis::param::Pixels;
 use crate::tasks::TaskError;
 
@@ -39,9 +38,9 @@ pub struct Dream {
 pub struct DreamJob {
     ready: Ready,
     ascent: Ascent,
-    session: Option<Session>,
-    /// Whether the session fits the octave in work and the layers.
-    session_fits: bool,
+    pieces: Option<Pieces>,
+    /// Whether they fit the octave in work and the layers.
+    pieces_fit: bool,
     canvas: Canvas,
     pixels: Pixels,
     /// Steps done in the octave in work, as [`DreamSpec::steps`] counts them.
@@ -62,15 +61,15 @@ pub struct DreamJob {
 }
 
 impl DreamJob {
-    pub(super) fn new(ready: Ready, canvas: Canvas, recipe: Recipe, warnings: Vec<String>) -> Self {
-        let pixels = Pixels::new(canvas.size(), canvas.base().to_vec());
+    pub(super) fn new(ready: Ready, mut canvas: Canvas, recipe: Recipe, warnings: Vec<String>) -> Self {
+        let pixels = canvas.start();
         let mut steps_by_octave = Vec::with_capacity(canvas.octaves().len());
         steps_by_octave.push(0);
         Self {
             ascent: ascent(&ready, canvas.size()),
             ready,
-            session: None,
-            session_fits: false,
+            pieces: None,
+            pieces_fit: false,
             canvas,
             pixels,
             step: 0,
@@ -117,7 +116,7 @@ impl DreamJob {
         self.steering.clone()
     }
 
-    /// Keeps every step's state in `reel` from now on.
+    /// Keeps every step's state in `reel` from now on; of pictures that alone exceed its budget, only the last.
     pub fn keep_steps(&mut self, reel: Arc<Reel>) {
         self.reel = Some(reel);
     }
@@ -147,6 +146,30 @@ impl DreamJob {
         })
     }
 
+    /// What the dream will take, measured on a piece of it; none for a dream of some seconds, where nothing is measured.
+    ///
+    /// # Errors
+    /// As for the first step.
+    pub fn estimate(&mut self) -> Result<Option<Estimate>, TaskError> {
+        Ok(self.estimated()?)
+    }
+
+    fn estimated(&mut self) -> Result<Option<Estimate>, DreamError> {
+        let (octave, steps) = (self.canvas.octave(), self.ready.spec.steps);
+        let left = |place| if place == octave { steps.saturating_sub(self.step) } else { steps };
+        let octaves = self.canvas.octaves()[..=octave].iter().enumerate();
+        let work: Vec<Work> = octaves.map(|(place, &size)| Work { size, steps: left(place) }).collect();
+        if !estimate::is_long(&self.ready, &work)? {
+            return Ok(None);
+        }
+        let (seconds, pieces) = estimate::seconds(&self.ready, &work)?;
+        (self.pieces, self.pieces_fit) = (pieces, false);
+        let size_px = self.size_px();
+        let tiles = self.ready.tiling(size_px)?.count();
+        let memory_bytes = self.ready.memory_bytes(size_px, self.canvas.ground())?;
+        Ok(Some(Estimate { seconds, memory_bytes, size_px, tiles }))
+    }
+
     /// `[height, width]` of the result.
     pub fn size_px(&self) -> [usize; 2] {
         self.canvas.octaves()[0]
@@ -161,11 +184,15 @@ impl DreamJob {
         self.canvas.octave() == 0 && self.step >= self.ready.spec.steps
     }
 
-    fn dream(&self) -> Dream {
+    /// What repeats the dream up to here.
+    fn recipe_so_far(&self) -> Recipe {
         let stopped_after = (!self.is_complete()).then_some(self.done);
-        let recipe = Recipe { stopped_after, ..(*self.recipe).clone() };
-        let picture = self.canvas.full(&self.pixels, self.ready.spec.keep_colors);
-        Dream { picture, recipe, steps_done: self.done, objective: self.objective }
+        Recipe { stopped_after, ..(*self.recipe).clone() }
+    }
+
+    fn dream_so_far(&self) -> Dream {
+        let picture = self.canvas.full_so_far(&self.pixels, self.ready.spec.keep_colors);
+        Dream { picture, recipe: self.recipe_so_far(), steps_done: self.done, objective: self.objective }
     }
 
     /// Takes new settings, or says in a warning why not.
@@ -190,8 +217,9 @@ impl DreamJob {
 
     /// Puts `spec` in force. The same settings over again are a change only where a recipe has it so: at the end of the
     /// dream they make it go on, and elsewhere the recipe stays as it is.
-    fn change(&mut self, spec: DreamSpec, of_recipe: bool) -> Result<(), DreamError> {
-        let ready = self.ready.changed(spec)?;
+    fn change(&mut self, mut spec: DreamSpec, of_recipe: bool) -> Result<(), DreamError> {
+        spec.tile = spec.tile.or(self.ready.spec.tile);
+        let mut ready = self.ready.changed(spec)?;
         let was_complete = self.is_complete();
         if ready.spec.recorded() == self.ready.spec.recorded() && !of_recipe {
             self.ready = ready;
@@ -199,10 +227,13 @@ impl DreamJob {
         }
         let is_over = self.canvas.octave() > 0 && self.step >= ready.spec.steps;
         let to_come = &self.canvas.octaves()[..self.canvas.octave() + usize::from(!is_over)];
-        ready.check_rest(&self.ready, to_come, self.canvas.size())?;
+        ready.spec.tile = ready.check_rest(&self.ready, to_come, self.canvas.size())?;
         let old = std::mem::replace(&mut self.ready, ready);
+        // The old memory goes before the new comes.
+        self.ascent.set_size([0, 0]);
         self.ascent = ascent(&self.ready, self.canvas.size());
-        self.session_fits &= old.net.targets() == self.ready.net.targets();
+        let is_cut_alike = old.spec.tile == self.ready.spec.tile;
+        self.pieces_fit &= is_cut_alike && old.net.targets() == self.ready.net.targets();
         self.note_change(was_complete);
         Ok(())
     }
@@ -223,45 +254,62 @@ impl DreamJob {
         self.objective = None;
     }
 
-    fn ascend(&mut self) -> Result<(), DreamError> {
+    /// Works on the next step: all of it, or one more piece of its gradient. Returns whether the step is made.
+    fn ascend(&mut self) -> Result<bool, DreamError> {
         if self.step >= self.ready.spec.steps {
-            self.pixels = self.canvas.enlarge(&self.pixels);
-            self.ascent.set_size(self.pixels.size());
-            self.session_fits = false;
-            self.step = 0;
-            self.steps_by_octave.push(0);
-            self.objective = None;
+            self.go_to_next_octave();
         }
-        if !self.session_fits {
-            let input = input_shape(&self.ready.net, self.pixels.size())?;
-            self.session = Some(self.ready.net.session(&input, true, self.session.take())?);
-            self.session_fits = true;
+        if !self.pieces_fit {
+            self.pieces = Some(self.ready.pieces(self.pixels.size(), self.pieces.take())?);
+            self.pieces_fit = true;
         }
-        let Some(session) = &mut self.session else { return Ok(()) };
+        let Some(pieces) = &mut self.pieces else { return Ok(false) };
         let roll = self.ready.spec.jitter.at(self.ready.spec.seed, self.done);
-        let value = self.ascent.step(&mut self.pixels, session, roll)?;
+        let Some(value) = self.ascent.advance(&mut self.pixels, pieces, roll)? else { return Ok(false) };
         self.objective = Some([self.objective.map_or(value, |[first, _]| first), value]);
         self.step += 1;
         self.done += 1;
         if let Some(steps) = self.steps_by_octave.last_mut() {
             *steps += 1;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn go_to_next_octave(&mut self) {
+        // Both sizes at once would be the most memory that a dream takes.
+        self.ascent.set_size([0, 0]);
+        let smaller = std::mem::replace(&mut self.pixels, Pixels::new([0, 0], Vec::new()));
+        self.pixels = self.canvas.enlarge(smaller);
+        self.ascent.set_size(self.pixels.size());
+        self.pieces_fit = false;
+        self.step = 0;
+        self.steps_by_octave.push(0);
+        self.objective = None;
+    }
+
+    /// Whether a step is in work, of which some pieces are done.
+    fn is_within_step(&self) -> bool {
+        self.ascent.pieces_done() > 0
     }
 
     fn keep(&self) {
-        if let Some(reel) = &self.reel {
+        let bytes = size_of_val(self.pixels.rgb());
+        if let Some(reel) = &self.reel
+            && (self.is_complete() || bytes <= reel.budget_bytes())
+        {
             reel.push(self.frame());
         }
     }
 
     /// One step, and what follows from it.
     fn go_on(&mut self, outbox: &mut Outbox<'_, Dream>) -> Result<(), DreamError> {
-        self.ascend()?;
+        if !self.ascend()? {
+            return Ok(());
+        }
         self.keep();
         let save_every = self.ready.spec.save_every;
         if save_every > 0 && self.done.is_multiple_of(save_every) && !self.is_complete() {
-            outbox.intermediate(self.dream());
+            outbox.intermediate(self.dream_so_far());
         }
         self.follow_schedule();
         if self.is_complete() {
@@ -286,8 +334,10 @@ impl Job for DreamJob {
     type Error = TaskError;
 
     fn step(&mut self, outbox: &mut Outbox<'_, Dream>) -> Result<Flow, TaskError> {
-        self.follow_steering();
-        self.tell(outbox);
+        if !self.is_within_step() {
+            self.follow_steering();
+            self.tell(outbox);
+        }
         if self.is_complete() {
             // The new settings ended the dream: the frame of the last step is now its last.
             self.keep();
@@ -313,8 +363,11 @@ impl Job for DreamJob {
         let pixels = |[height, width]: &[usize; 2]| (height * width) as f64;
         let cost = |sizes: &[[usize; 2]]| sizes.iter().map(pixels).sum::<f64>() * steps as f64;
         let spent = octaves.iter().rev().zip(&self.steps_by_octave).map(|(size, &steps)| pixels(size) * steps as f64);
-        let spent: f64 = spent.sum();
-        let ahead = cost(&octaves[..octave]) + pixels(&octaves[octave]) * left as f64;
+        let in_work = self.pieces.as_ref().map_or(0.0, |pieces| {
+            self.ascent.pieces_done() as f64 / pieces.tiling.count() as f64 * pixels(&octaves[octave])
+        });
+        let spent = spent.sum::<f64>() + in_work;
+        let ahead = cost(&octaves[..octave]) + pixels(&octaves[octave]) * left as f64 - in_work;
         Position {
             stage_name: "octave",
             stage: octaves.len() - octave,
@@ -343,6 +396,11 @@ impl Job for DreamJob {
     }
 
     fn finish(self) -> Result<Dream, TaskError> {
-        Ok(self.dream())
+        let recipe = self.recipe_so_far();
+        let Self { ready, canvas, pixels, done, objective, ascent, pieces, .. } = self;
+        // The memory of steps goes before that of the result comes.
+        drop((ascent, pieces));
+        let picture = canvas.full(pixels, ready.spec.keep_colors);
+        Ok(Dream { picture, recipe, steps_done: done, objective })
     }
 }

@@ -49,6 +49,7 @@ impl DreamSpec {
             octave_filter: OctaveFilter::Zoom,
             size: None,
             from_noise: None,
+            tile: None,
             keep_colors: false,
             seed: 0,
             save_every: 0,

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::check::check;
 use super::error::DreamError;
 use super::goal::{Goal, resolve};
+use super::ground::Ground;
 use super::memory::{self, Needs, input_shape};
 use super::sizes;
 use super::spec::DreamSpec;
 use crate::nn::exec::FrozenNet;
 use crate::nn::graph::{Graph, GraphError};
-use crate::optvis::ascent::Rule;
+use crate::nn::tiling::Tiling;
+use crate::optvis::ascent::{Pieces, Rule};
 use crate::optvis::regularizer::Penalties;
 
 /// Settings that make sense, and the net packed up to the layers that they name.
@@ -57,24 +59,59 @@ impl Ready {
     }
 
     fn accepts(&self, size: [usize; 2]) -> Result<(), GraphError> {
-        self.session_bytes(size).map(drop)
+        self.net.graph().shapes_for(&input_shape(&self.net, size)?, self.net.targets()).map(drop)
     }
 
-    fn session_bytes(&self, size: [usize; 2]) -> Result<u64, GraphError> {
-        self.net.session_bytes(&input_shape(&self.net, size)?, true).map(|bytes| bytes as u64)
+    /// How the net looks at pictures of `size`.
+    pub fn tiling(&self, size: [usize; 2]) -> Result<Tiling, DreamError> {
+        memory::tiling(&self.net, size, self.spec.tile).map_err(|error| DreamError::tiling(error, &self.goal.name))
     }
 
-    fn needs(&self) -> Needs<'_> {
+    /// The net made ready for pictures of `size`. `old` hands its memory on.
+    pub fn pieces(&self, size: [usize; 2], old: Option<Pieces>) -> Result<Pieces, DreamError> {
+        let tiling = self.tiling(size)?;
+        let input = input_shape(&self.net, tiling.tile_size())?;
+        let session = self.net.session(&input, true, old.map(|old| old.session))?;
+        Ok(Pieces { session, tiling })
+    }
+
+    /// Bytes of memory of the whole process for a dream of `size`.
+    pub fn memory_bytes(&self, size: [usize; 2], ground: &Ground) -> Result<u64, DreamError> {
+        let needs = self.needs(Some(ground));
+        let dreaming = needs.bytes(size, self.spec.tile).map_err(|error| DreamError::tiling(error, &self.goal.name))?;
+        Ok(needs.held_bytes() + dreaming.max(ground.loading_bytes() as u64))
+    }
+
+    fn needs<'a>(&'a self, ground: Option<&'a Ground>) -> Needs<'a> {
         let spec = &self.spec;
-        Needs { net: &self.net, octaves: spec.octaves, octave_scale: spec.octave_scale, laplacian: spec.laplacian }
+        Needs {
+            net: &self.net,
+            octaves: spec.octaves,
+            octave_scale: spec.octave_scale,
+            laplacian: spec.laplacian,
+            delivers: spec.save_every > 0,
+            ground,
+        }
     }
 
-    /// Refuses sizes that the net cannot take and those that need too much memory.
-    pub fn check_size(&self, size: [usize; 2]) -> Result<(), DreamError> {
+    /// The tiles that a picture of `size` is dreamt in, none for the whole, with `held` bytes that will be free by then.
+    ///
+    /// # Errors
+    /// For sizes that the net cannot take and those that need too much memory.
+    pub fn tile(&self, size: [usize; 2], ground: Option<&Ground>, held: u64) -> Result<Option<usize>, DreamError> {
         self.check_takes(size)?;
-        self.check_limit(size)?;
-        // The weights are packed already: they no longer count as available.
-        memory::available_bytes().map_or(Ok(()), |available| self.needs().check(size, available))
+        let needs = self.needs(ground);
+        let (asked_for, goal) = (self.spec.tile, self.goal.name.as_str());
+        // What is held already no longer counts as available, but against what may be used.
+        let allowed = self.spec.max_memory.map(|most| most.saturating_sub(needs.held_bytes()));
+        let free = memory::available_bytes().map(|bytes| bytes.saturating_add(held));
+        let most = allowed.into_iter().chain(free).min().unwrap_or(u64::MAX);
+        // Where nobody said how much, tiles leave half of the rest to others.
+        let modest = if self.spec.max_memory.is_none() { most / 2 } else { most };
+        match needs.tile(size, asked_for, modest, goal) {
+            Err(DreamError::Memory { .. }) if modest < most => needs.tile(size, asked_for, most, goal),
+            tile => tile,
+        }
     }
 
     /// Refuses sizes that the net cannot take.
@@ -82,23 +119,24 @@ impl Ready {
         self.accepts(size).map_err(|source| self.refused(size, source))
     }
 
-    fn check_limit(&self, size: [usize; 2]) -> Result<(), DreamError> {
-        let Some(max_memory) = self.spec.max_memory else { return Ok(()) };
-        self.needs().check(size, max_memory.saturating_sub(self.net.weight_bytes() as u64))
-    }
-
     /// Refuses to take the place of `old` in a dream of the octaves `to_come`, the full one first, of which that of
-    /// `size` is in work.
-    pub fn check_rest(&self, old: &Self, to_come: &[[usize; 2]], size: [usize; 2]) -> Result<(), DreamError> {
+    /// `size` is in work. Returns the tiles that they are dreamt in.
+    pub fn check_rest(
+        &self,
+        old: &Self,
+        to_come: &[[usize; 2]],
+        size: [usize; 2],
+    ) -> Result<Option<usize>, DreamError> {
         to_come.iter().try_for_each(|&size| self.check_takes(size))?;
-        let Some(&full) = to_come.first() else { return Ok(()) };
-        self.check_limit(full)?;
-        if self.needs().bytes(full)? <= old.needs().bytes(full)? {
-            return Ok(());
+        let Some(&full) = to_come.first() else { return Ok(self.spec.tile) };
+        let bytes = |ready: &Self, size| ready.needs(None).bytes(size, ready.spec.tile);
+        let held = bytes(old, size).unwrap_or(0);
+        if self.spec.max_memory.is_none()
+            && bytes(self, full).is_ok_and(|new| bytes(old, full).is_ok_and(|old| new <= old))
+        {
+            return Ok(self.spec.tile);
         }
-        // The memory of the session in work is used again.
-        let held = old.session_bytes(size)?;
-        memory::available_bytes().map_or(Ok(()), |available| self.needs().check(full, available.saturating_add(held)))
+        self.tile(full, None, held)
     }
 
     /// Why the net does not take `size`, with the size that it would take.

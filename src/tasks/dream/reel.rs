@@ -37,6 +37,10 @@ impl Reel {
         Self { budget_bytes, kept: Mutex::new(kept) }
     }
 
+    pub fn budget_bytes(&self) -> usize {
+        self.budget_bytes
+    }
+
     /// The kept frames in the order of their steps.
     pub fn frames(&self) -> Vec<Arc<Frame>> {
         self.lock().frames.clone()

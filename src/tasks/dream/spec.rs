@@ -220,6 +220,11 @@ pub struct DreamSpec {
     /// Starts from noise of this size instead of a photo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_noise: Option<SizePx>,
+    /// The net looks at tiles of about this many pixels a side, one after the other, instead of at the whole picture. The
+    /// dream is the same, but for rounding, and takes less memory. Default: the whole picture where memory allows, else
+    /// tiles as large as it allows; recipes then say how large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tile: Option<usize>,
     /// Whether the photo's hues stay and only brightness is dreamt. Default false.
     pub keep_colors: bool,
     /// The seed of all randomness. Default 0.
@@ -237,18 +242,18 @@ impl DreamSpec {
     /// vanish in a picture of many.
     pub const DEFAULT_LONGEST_SIDE_PX: usize = 1024;
 
-    /// The settings that any picture can be dreamt with: without size, start from noise, intermediate pictures and
+    /// The settings that any picture can be dreamt with: without size, start from noise, tiles, intermediate pictures and
     /// memory, which belong to the picture and the machine at hand. The seed stays, for it decides how a dream looks.
     #[must_use]
     pub fn look(&self) -> Self {
-        Self { size: None, from_noise: None, save_every: 0, max_memory: None, ..self.clone() }
+        Self { size: None, from_noise: None, tile: None, save_every: 0, max_memory: None, ..self.clone() }
     }
 
-    /// The settings of `look`, with this one's size, start from noise, intermediate pictures and memory.
+    /// The settings of `look`, with this one's size, start from noise, tiles, intermediate pictures and memory.
     #[must_use]
     pub fn with_look(&self, look: &Self) -> Self {
-        let Self { size, from_noise, save_every, max_memory, .. } = *self;
-        Self { size, from_noise, save_every, max_memory, ..look.clone() }
+        let Self { size, from_noise, tile, save_every, max_memory, .. } = *self;
+        Self { size, from_noise, tile, save_every, max_memory, ..look.clone() }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::base::tensor::Shape;
 use crate::base::text::with_unit;
 use crate::nn::graph::{Graph, GraphError, NodeId, Preprocess};
 use crate::nn::ops::OpError;
+use crate::nn::receptive_field::{ReceptiveField, receptive_fields};
 use crate::tasks::dream::DreamError;
 
 mod compare;
@@ -21,7 +22,6 @@ pub mod npy;
 mod objective;
 mod photo;
 mod profile;
-mod receptive_field;
 mod svg;
 
 pub use compare::{Answer, Comparison, DEFAULT_TOLERANCE, Difference, LayerDifference, Top, compare};
@@ -31,7 +31,6 @@ pub use memory::{DreamMemory, Role, available_bytes, dream_memory};
 pub use objective::Objective;
 pub use photo::NetInput;
 pub use profile::{DEFAULT_ROUNDS, FamilyTime, MOST_ROUNDS, Profile, ProfileRow, ProfileTotals, profile};
-pub use receptive_field::{AxisField, ReceptiveField, receptive_fields};
 pub use svg::svg;
 
 /// Why a net could not be looked into.

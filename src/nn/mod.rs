@@ -5,3 +5,4 @@ pub mod graph;
 pub mod graph_cost;
 pub mod loss;
 pub mod ops;
+pub mod optim;

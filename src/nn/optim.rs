@@ -144,3 +144,105 @@ fn for_each(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::ops::check::assert_close;
+
+    const START: [f32; 4] = [1.0, -2.0, 0.5, 0.0];
+    const GRADIENTS: [[f32; 4]; 5] = [
+        [0.5, -1.0, 0.25, 0.0],
+        [1.5, 0.5, -0.75, 2.0],
+        [-1.0, 0.125, 3.0, -0.5],
+        [0.0, 0.0, 0.0, 0.0],
+        [2.0, -4.0, 1.0, 1e-3],
+    ];
+
+    /// PyTorch 2.15's `SGD`, `Adagrad` and `Adam`: `tests/refs/optimizers.py`. The rate is halved after three steps.
+    #[test]
+    fn steps_are_pytorchs() {
+        let cases = [
+            (
+                Rule::Sgd { momentum: 0.0 },
+                [
+                    [0.949, -1.898, 0.4745, 0.0],
+                    [0.798051, -1.946102, 0.549_025_5, -0.2],
+                    [0.897_253, -1.956656, 0.248_476_45, -0.1498],
+                    [0.896_804_3, -1.955_677_6, 0.248_352_2, -0.149_725_1],
+                    [0.796_355_9, -1.754_699_8, 0.198_228_05, -0.149_700_25],
+                ],
+            ),
+            (
+                Rule::Sgd { momentum: 0.9 },
+                [
+                    [0.949, -1.898, 0.4745, 0.0],
+                    [0.752_151, -1.854302, 0.526_075_5, -0.2],
+                    [0.674_234_75, -1.825_619_6, 0.271_967_35, -0.329_800_0],
+                    [0.638_835_3, -1.811_799_6, 0.157_482_7, -0.388_045_1],
+                    [0.506_656_4, -1.598_455_8, 0.004_367_796, -0.440_321_65],
+                ],
+            ),
+            (
+                Rule::ADAGRAD,
+                [
+                    [0.9, -1.9, 0.4, 0.0],
+                    [0.805_264_3, -1.942_652_2, 0.494_624_6, -0.1],
+                    [0.858_126_7, -1.951_973_1, 0.397_898_17, -0.075_700_79],
+                    [0.857_898_06, -1.951_111_6, 0.397_834_12, -0.075_682_43],
+                    [0.821_361_8, -1.902_986_3, 0.382_458_54, -0.075_688_33],
+                ],
+            ),
+            (
+                Rule::ADAM,
+                [
+                    [0.9, -1.9, 0.4, 0.0],
+                    [0.808_055_8, -1.871_152_4, 0.448_754_1, -0.074_413_68],
+                    [0.781_515_7, -1.854_951_4, 0.396_522_7, -0.114_689_16],
+                    [0.770_524_7, -1.847_840_4, 0.375_093_2, -0.131_168_6],
+                    [0.744_246_84, -1.819_957_5, 0.349_465_2, -0.145_093_34],
+                ],
+            ),
+        ];
+        for (rule, expected) in cases {
+            let mut optimizer = Optimizer::new(rule);
+            let mut weights = START;
+            for (step, (gradient, expected)) in GRADIENTS.iter().zip(&expected).enumerate() {
+                optimizer.begin_step();
+                let rates = Rates { learning: if step < 3 { 0.1 } else { 0.05 }, decay: 0.01 };
+                // Number 2: parameters need not come in order, nor all of them.
+                optimizer.step(2, rates, &mut weights, gradient);
+                assert_close(&format!("{rule:?}, step {step}"), &weights, expected, 2e-6, 1e-6);
+            }
+            assert_eq!(optimizer.steps(), 5);
+        }
+    }
+
+    #[test]
+    fn long_parameters_are_cut_but_not_changed_by_it() {
+        let len = 2 * TASK_VALUES + 5;
+        let gradient: Vec<f32> = (0..len).map(|i| (i % 7) as f32 - 3.0).collect();
+        for rule in [Rule::Sgd { momentum: 0.0 }, Rule::Sgd { momentum: 0.5 }, Rule::ADAGRAD, Rule::ADAM] {
+            let run = |range: std::ops::Range<usize>| {
+                let mut optimizer = Optimizer::new(rule);
+                let mut weights = vec![0.25; range.len()];
+                for _ in 0..2 {
+                    optimizer.begin_step();
+                    let rates = Rates { learning: 0.1, decay: 0.1 };
+                    optimizer.step(0, rates, &mut weights, &gradient[range.clone()]);
+                }
+                weights
+            };
+            let whole = run(0..len);
+            assert_eq!(whole[TASK_VALUES - 3..TASK_VALUES + 4], run(TASK_VALUES - 3..TASK_VALUES + 4), "{rule:?}");
+            assert_ne!(whole[0], 0.25, "{rule:?}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "as many values")]
+    fn a_gradient_of_another_length_is_refused() {
+        let rates = Rates { learning: 0.1, decay: 0.0 };
+        Optimizer::new(Rule::ADAM).step(0, rates, &mut [0.0; 2], &[0.0; 3]);
+    }
+}

@@ -8,3 +8,4 @@ mod golden;
 mod golden_dream;
 mod imports;
 mod layering;
+mod training;

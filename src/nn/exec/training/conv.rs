@@ -1,5 +1,6 @@
 //! Convolutions of whole blobs by the fast kernels.
 
+use super::net::PackedConv;
 use super::plan::ConvStep;
 use crate::base::tensor::{Shape, View};
 use crate::nn::ops::conv::frozen::FrozenConv;
@@ -21,15 +22,18 @@ fn target(shape: &Shape, data: &mut [f32], finish: Finish) -> Target {
 
 /// output = convolution of the input + bias.
 pub fn forward(
-    conv: &FrozenConv,
+    PackedConv { conv, few, .. }: &PackedConv,
     step: &ConvStep,
     input: View<'_, f32>,
     bias: Option<&[f32]>,
     shape: &Shape,
     output: &mut [f32],
 ) {
-    let bias = bias.unwrap_or(conv.bias()).as_ptr();
-    let target = target(shape, output, Finish { bias, ..Finish::NONE });
+    let bias = bias.unwrap_or(conv.bias());
+    if let Some(few) = few {
+        return few.forward(&step.geometry, input.data, bias, &mut output[..shape.len()]);
+    }
+    let target = target(shape, output, Finish { bias: bias.as_ptr(), ..Finish::NONE });
     // SAFETY: blobs are whole maps of the shapes that the lattices were made for; the two are different memory.
     unsafe { conv.forward(&step.lattices, source(input), target) }
 }

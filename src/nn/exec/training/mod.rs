@@ -11,6 +11,7 @@ use std::mem;
 
 use smallvec::SmallVec;
 
+use net::PackedConv;
 pub use net::{LearntParam, TrainingNet};
 use plan::{ConvStep, InputGradient, Plan, SlotId, Step};
 
@@ -19,7 +20,6 @@ use crate::base::tensor::{View, ViewMut};
 use crate::nn::graph::NodeId;
 use crate::nn::ops::batch_norm::BatchNorm;
 use crate::nn::ops::conv::add_bias_gradient;
-use crate::nn::ops::conv::frozen::FrozenConv;
 use crate::nn::ops::{Backward, Forward, Kernel as _, Mode, Op, Run};
 
 /// As many inputs or parameters as an op takes without an allocation.
@@ -186,7 +186,7 @@ impl TrainingSession {
 
     fn backward_conv(
         &self,
-        conv: &FrozenConv,
+        conv: &PackedConv,
         of_shape: &ConvStep,
         step: &Step,
         d_input: &mut [f32],
@@ -196,7 +196,7 @@ impl TrainingSession {
         let (input, d_output) = (self.blob(step.inputs[0]), self.d_blob(step.node));
         if step.d_inputs[0] != InputGradient::NotNeeded {
             let adds = step.d_inputs[0] == InputGradient::Further;
-            conv::backward(conv, of_shape, d_output, input.shape, d_input, adds);
+            conv::backward(&conv.conv, of_shape, d_output, input.shape, d_input, adds);
         }
         if let Some((gradient, _)) = &of_shape.gradient {
             let workspace = &mut scratch[..gradient.workspace_floats()];

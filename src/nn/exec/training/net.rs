@@ -9,6 +9,7 @@ use crate::base::simd::Level;
 use crate::base::tensor::Shape;
 use crate::nn::graph::{Graph, GraphBuilder, GraphError, NodeId};
 use crate::nn::ops::Op;
+use crate::nn::ops::conv::few_channels::FewChannels;
 use crate::nn::ops::conv::frozen::{FrozenConv, Spec};
 use crate::nn::ops::window::Window;
 use crate::nn::optim::{Optimizer, Rates};
@@ -39,8 +40,11 @@ pub struct LearntParam {
     pub learnt: bool,
 }
 
-struct PackedConv {
-    conv: FrozenConv,
+/// The fast kernels of a convolution.
+pub(super) struct PackedConv {
+    pub conv: FrozenConv,
+    /// The forward pass from few channels.
+    pub few: Option<FewChannels>,
     window: Window,
 }
 
@@ -147,8 +151,8 @@ impl TrainingNet {
         self.of_node[id].get(place).is_some_and(|&param| self.params[param].learnt)
     }
 
-    pub(super) fn conv(&self, id: NodeId) -> Option<&FrozenConv> {
-        self.convs[id].as_ref().map(|packed| &packed.conv)
+    pub(super) fn conv(&self, id: NodeId) -> Option<&PackedConv> {
+        self.convs[id].as_ref()
     }
 
     /// The values of a node's parameters, in the op's order.
@@ -176,8 +180,11 @@ impl TrainingNet {
             return;
         }
         for (conv, of_node) in self.convs.iter_mut().zip(&self.of_node) {
-            if let Some(PackedConv { conv, window }) = conv {
-                conv.repack(window, &self.params[of_node[0]].values);
+            let Some(PackedConv { conv, few, window }) = conv else { continue };
+            let weight = &self.params[of_node[0]].values;
+            conv.repack(window, weight);
+            if let Some(few) = few {
+                few.repack(weight);
             }
         }
     }
@@ -205,5 +212,5 @@ fn packed_conv(graph: &Graph, id: NodeId, carries: &[bool]) -> Option<PackedConv
         bias: vec![0.0; out_channels],
     };
     let conv = FrozenConv::for_training(Level::active(), &spec, carries[node.inputs[0]])?;
-    Some(PackedConv { conv, window: op.window })
+    Some(PackedConv { conv, few: FewChannels::new(Level::active(), &spec), window: op.window })
 }

@@ -7,6 +7,7 @@ use crate::base::simd::Level;
 use crate::base::tensor::Shape;
 use crate::nn::graph::{GraphError, NodeId};
 use crate::nn::ops::conv::frozen::Lattices;
+use crate::nn::ops::conv::general::Geometry;
 use crate::nn::ops::conv::weight_gradient::WeightGradient;
 use crate::nn::ops::{Keeps, Op, Operator};
 
@@ -48,6 +49,7 @@ pub enum InputGradient {
 
 /// What the fast kernels of a convolution need besides weights.
 pub struct ConvStep {
+    pub geometry: Geometry,
     pub lattices: Lattices,
     /// The weights' gradient, if they are learnt, and the slot of its workspace.
     pub gradient: Option<(WeightGradient, SlotId)>,
@@ -173,7 +175,8 @@ impl Plan {
                     let workspace = lives.add(gradient.workspace_floats(), backward_at(id));
                     (gradient, workspace)
                 });
-                ConvStep { lattices: conv.lattices(&[geometry.rows, geometry.columns]), gradient }
+                let lattices = conv.conv.lattices(&[geometry.rows, geometry.columns]);
+                ConvStep { geometry, lattices, gradient }
             });
             steps[id] = Some(Step { node: id, inputs: node.inputs.clone(), keeps, backward, d_inputs, conv });
         }

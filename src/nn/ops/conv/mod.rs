@@ -4,10 +4,12 @@ mod blocks;
 pub mod depthwise;
 #[cfg(test)]
 mod fast_tests;
+pub(in crate::nn) mod few_channels;
 pub mod frozen;
 pub mod indirect;
 pub mod lattice;
 pub mod packed;
+mod padded;
 pub mod tile;
 pub(in crate::nn) mod weight_gradient;
 pub mod winograd;

@@ -4,9 +4,8 @@
 //! NHWC maps ("a run"), so that a register tile holds a few output channels times 16 or 32 places of a run and sums over
 //! the pixels of one picture while both its maps are in the cache: no column matrix is ever written.
 
-use std::cell::RefCell;
-
 use super::general::Geometry;
+use super::padded::{for_each_padded, padded_width};
 use crate::base::parallel;
 #[cfg(target_arch = "x86_64")]
 use crate::base::simd::{Avx2Lanes, Avx512Lanes};
@@ -38,16 +37,6 @@ pub(in crate::nn) struct WeightGradient {
     images_a_chunk: usize,
     units_a_task: usize,
     tasks_a_chunk: usize,
-}
-
-/// Memory of a thread, kept between calls: one padded picture.
-#[derive(Default)]
-struct Scratch {
-    picture: Vec<f32>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
 }
 
 impl WeightGradient {
@@ -109,29 +98,20 @@ impl WeightGradient {
         parallel::for_each_chunk_mut(workspace, chunk_floats, |task, partial| {
             let (chunk, first_unit) = (task / self.tasks_a_chunk, task % self.tasks_a_chunk * self.units_a_task);
             partial.fill(0.0);
-            SCRATCH.with_borrow_mut(|scratch| {
-                for image in chunk * self.images_a_chunk..((chunk + 1) * self.images_a_chunk).min(batch) {
-                    self.add_image(image, first_unit, (input, d_output), partial, scratch);
-                }
+            let images = chunk * self.images_a_chunk..((chunk + 1) * self.images_a_chunk).min(batch);
+            for_each_padded(&self.geometry, images, input, |image, picture| {
+                let pixels = rows.output * columns.output;
+                let d_output = &d_output[image * pixels * out_channels..][..pixels * out_channels];
+                self.add_image(first_unit, picture, d_output, partial);
             });
         });
         self.add_up(workspace, d_weight);
     }
 
-    /// Adds the part of one picture to the partial sums of the units from `first_unit` on.
-    fn add_image(
-        &self,
-        image: usize,
-        first_unit: usize,
-        (input, d_output): (&[f32], &[f32]),
-        partial: &mut [f32],
-        scratch: &mut Scratch,
-    ) {
+    /// Adds the part of one padded picture to the partial sums of the units from `first_unit` on.
+    fn add_image(&self, first_unit: usize, picture: &[f32], d_output: &[f32], partial: &mut [f32]) {
         let Geometry { rows, columns, in_channels, out_channels, .. } = self.geometry;
-        let padded_width = (columns.output - 1) * columns.stride + (columns.kernel - 1) * columns.dilation + 1;
-        self.pad(image, input, padded_width, &mut scratch.picture);
-        let pixels = rows.output * columns.output;
-        let d_output = &d_output[image * pixels * out_channels..][..pixels * out_channels];
+        let padded_width = padded_width(&self.geometry);
         let (max_outs, _) = tile_size(self.level);
         let blocks = out_channels.div_ceil(max_outs);
         let units = first_unit..(self.runs.len() * self.units_a_run()).min(first_unit + self.units_a_task);
@@ -142,7 +122,7 @@ impl WeightGradient {
             for block in 0..blocks {
                 let (first, end) = (block * out_channels / blocks, (block + 1) * out_channels / blocks);
                 let tile = Tile {
-                    source: scratch.picture[(down * padded_width + right) * in_channels + place..].as_ptr(),
+                    source: picture[(down * padded_width + right) * in_channels + place..].as_ptr(),
                     source_steps: [rows.stride * padded_width * in_channels, columns.stride * in_channels],
                     d_output: d_output[first..].as_ptr(),
                     d_output_step: out_channels,
@@ -151,40 +131,15 @@ impl WeightGradient {
                     sums_step: self.unit_width(),
                 };
                 // SAFETY: the level is active. The last vector of the last run may reach over the picture's end, by
-                // less than the slack that `pad` leaves; gradients and sums have `end - first` channels from here on.
+                // less than the slack behind it; gradients and sums have `end - first` channels from here on.
                 unsafe { add_tile(self.level, end - first, vectors, &tile) };
-            }
-        }
-    }
-
-    /// Copies a picture into the middle of zeros, with slack behind it.
-    fn pad(&self, image: usize, input: &[f32], padded_width: usize, picture: &mut Vec<f32>) {
-        let Geometry { rows, columns, in_channels, .. } = self.geometry;
-        let padded_height = (rows.output - 1) * rows.stride + (rows.kernel - 1) * rows.dilation + 1;
-        let row_floats = padded_width * in_channels;
-        let floats = padded_height * row_floats + 2 * LANES;
-        if picture.len() < floats {
-            picture.resize(floats, 0.0);
-        }
-        let input_row = columns.input * in_channels;
-        let left = columns.pad_before * in_channels;
-        let inside = input_row.min(row_floats.saturating_sub(left));
-        for (y, row) in picture.chunks_exact_mut(row_floats).take(padded_height).enumerate() {
-            match y.checked_sub(rows.pad_before).filter(|&y| y < rows.input && inside > 0) {
-                Some(y) => {
-                    let from = &input[(image * rows.input + y) * input_row..][..inside];
-                    row[..left].fill(0.0);
-                    row[left..left + inside].copy_from_slice(from);
-                    row[left + inside..].fill(0.0);
-                }
-                None => row.fill(0.0),
             }
         }
     }
 
     /// Adds the partial sums of all chunks, in order, to the gradient.
     fn add_up(&self, workspace: &[f32], d_weight: &mut [f32]) {
-        let Geometry { columns, in_channels, .. } = self.geometry;
+        let in_channels = self.geometry.in_channels;
         let taps = self.geometry.taps();
         let (width, unit_floats) = (self.unit_width(), self.unit_floats());
         let chunk_floats = self.tasks_a_chunk * self.units_a_task * unit_floats;
@@ -203,7 +158,6 @@ impl WeightGradient {
                 }
             }
         });
-        debug_assert!(taps.is_multiple_of(self.runs.len()) && columns.kernel > 0);
     }
 }
 

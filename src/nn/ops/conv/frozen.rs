@@ -188,7 +188,6 @@ impl FrozenConv {
         PackedWeights::new(tile_size(self.level), 4 * channels, self.out_channels, &sources, at)
     }
 
-<<<<<<< HEAD
     /// Rows of the target that are computed together, in one direction: other cuts read more, or round otherwise.
     pub fn granule(&self, direction: Direction) -> usize {
         let packed = match direction {
@@ -197,7 +196,8 @@ impl FrozenConv {
             Direction::Backward => &self.backward,
         };
         if matches!(packed, Packed::Winograd(_)) { winograd::OUT } else { 1 }
-=======
+    }
+
     /// Packs other weights of the same shape, \[out, in, height, width\], in place of these, without allocating.
     ///
     /// # Panics
@@ -219,7 +219,6 @@ impl FrozenConv {
                 packed.repack(taps, |input, output, tap| at(output, input, tap));
             }
         }
->>>>>>> d2a9281 (Train: batches forward, gradients back to the parameters, and three optimizers)
     }
 
     pub fn bytes(&self) -> usize {

@@ -19,6 +19,7 @@ pub enum Level {
 impl Level {
     /// All levels that this machine can run, the best last.
     pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
         let mut levels = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
         {

@@ -114,12 +114,20 @@ else
 endif
 
 .PHONY: bench
-bench: release ## Measure the speed of a dream step: a JSON line a net and size
-	@$(ONEIRIC) bench --json
+bench: release ## Measure the speed of dreaming, looking and learning: a table
+	@$(ONEIRIC) bench
 
 .PHONY: bench-peer
 bench-peer: release ## The same steps in PyTorch in the same sitting, and the ratios
 	@tests/benches/peer.sh $(ONEIRIC)
+
+# The kernels' own tests under the address sanitizer, which the compiler has but does not offer yet; not part of CI. It
+# builds everything anew into a folder of its own.
+SANITIZE_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+.PHONY: sanitize
+sanitize: setup ## Run the kernels' tests under the address sanitizer (minutes)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(TARGET_DIR)/sanitize \
+	  $(CARGO) test --target $(SANITIZE_TARGET) --lib $(BUILD_FLAGS) -- base:: nn::
 
 .PHONY: clean
 clean: ## Remove what was built (pictures in out/ stay)

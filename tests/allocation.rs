@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use oneiric::base::tensor::Shape;
 use oneiric::formats::architectures::{Architecture, RandomParams};
-use oneiric::nn::exec::{FrozenNet, Session};
-use oneiric::nn::graph::NodeId;
-use oneiric::nn::ops::ReluRule;
+use oneiric::formats::netfile;
+use oneiric::nn::exec::{FrozenNet, Session, TrainingNet};
+use oneiric::nn::graph::{NodeId, Preprocess};
+use oneiric::nn::ops::{ReluRule, Run};
+use oneiric::nn::optim::{Optimizer, Rates, Rule};
 
 const WARM_UP_STEPS: usize = 5;
 /// The quietest of several rounds counts: the test harness, or a thread of the pool that starts late, may allocate
@@ -83,12 +85,35 @@ fn steady_allocations(architecture: Architecture, layer: &str) -> Allocations {
     for _ in 0..WARM_UP_STEPS {
         step(&mut session, target);
     }
+    quietest_round(|| step(&mut session, target))
+}
+
+fn steady_training_allocations(net_file: &str) -> Allocations {
+    let imported = netfile::read(net_file).unwrap();
+    let channels = imported.net.shape(0).unwrap().dims()[1];
+    let preprocess = Preprocess { order: Default::default(), mean: vec![0.0; channels], scale: vec![1.0; channels] };
+    let graph = Arc::new(imported.net.finish("net", preprocess, imported.labels).unwrap());
+    let mut net = TrainingNet::new(graph.clone(), graph.logits(), |_| true);
+    let mut session = net.session(&graph.native_input_shape(8)).unwrap();
+    let mut optimizer = Optimizer::new(Rule::ADAM);
+    let mut step = || {
+        session.input_mut().fill(0.5);
+        session.forward(&mut net, Run::default());
+        let (output, seed) = session.output_and_seed();
+        seed.copy_from_slice(output.data);
+        session.backward(&mut net);
+        net.update(&mut optimizer, |_| Rates { learning: 1e-5, decay: 0.0 });
+    };
+    (0..WARM_UP_STEPS).for_each(|_| step());
+    quietest_round(step)
+}
+
+/// Allocations of the quietest of some rounds.
+fn quietest_round(mut step: impl FnMut()) -> Allocations {
     let mut round = |_| {
         COUNT.store(0, Relaxed);
         LARGEST_BYTES.store(0, Relaxed);
-        for _ in 0..STEPS_A_ROUND {
-            step(&mut session, target);
-        }
+        (0..STEPS_A_ROUND).for_each(|_| step());
         Allocations { count: COUNT.load(Relaxed), largest_bytes: LARGEST_BYTES.load(Relaxed) }
     };
     (0..ROUNDS).map(&mut round).min().unwrap()
@@ -110,6 +135,18 @@ fn steady_steps_allocate_nothing_but_blocks_of_rayons_queue() {
             failures.push(format!(
                 "{architecture} to {layer}: {count} allocations in {STEPS_A_ROUND} steps, up to {largest_bytes} bytes"
             ));
+        }
+    }
+    // Two jobs as above, and one for each parameter that is long enough for several tasks.
+    let allowed = (8 * STEPS_A_ROUND).div_ceil(JOBS_A_QUEUE_BLOCK);
+    for net_file in [include_str!("../assets/nets/lenet.net"), include_str!("../assets/nets/cifar10-quick.net")] {
+        let Allocations { count, largest_bytes } = steady_training_allocations(net_file);
+        // Without BLAS, products of matrices in Rust pack their operands into memory of their own.
+        if cfg!(any(feature = "openblas", feature = "accelerate"))
+            && (count > allowed || largest_bytes > QUEUE_BLOCK_BYTES)
+        {
+            let name = net_file.lines().next().unwrap_or_default();
+            failures.push(format!("{name}: {count} allocations in {STEPS_A_ROUND} steps, up to {largest_bytes} bytes"));
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");

@@ -106,6 +106,11 @@ pub fn sum_of<T: Sync>(data: &[T], value: impl Fn(&T) -> f64 + Sync + Send) -> f
     partial.iter().sum()
 }
 
+/// Runs `task` once on each thread of the pool, at the same time.
+pub fn on_every_thread(task: impl Fn() + Sync) {
+    rayon::broadcast(|_| task());
+}
+
 /// Runs `body` on the pool, so that the parallel loops inside it neither allocate nor wake a sleeping thread twice.
 pub fn install<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| body())

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 /// The instruction sets that kernels are instantiated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Plain Rust, vectorized by the compiler for its baseline target.
+    /// Plain Rust, vectorized by the compiler for its baseline target: SSE2 on x86-64, NEON on 64-bit ARM.
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,
@@ -19,6 +19,7 @@ pub enum Level {
 impl Level {
     /// All levels that this machine can run, the best last.
     pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
         let mut levels = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
         {
@@ -33,15 +34,37 @@ impl Level {
     }
 
     /// The level in use: the best available, or the one that the environment variable `ONEIRIC_SIMD` names
-    /// (`portable`, `avx2`, `avx512`) if it is available.
+    /// (`portable`, `avx2`, `avx512`). One that cannot be used counts as not named; see [`Level::requested`].
     pub fn active() -> Self {
         static ACTIVE: OnceLock<Level> = OnceLock::new();
-        *ACTIVE.get_or_init(|| {
-            let available = Self::available();
-            let named = std::env::var("ONEIRIC_SIMD").ok();
-            let wanted = available.iter().find(|level| named.as_deref() == Some(level.name()));
-            *wanted.unwrap_or(&available[available.len() - 1])
-        })
+        *ACTIVE.get_or_init(|| Self::requested().ok().flatten().unwrap_or(Self::best()))
+    }
+
+    /// The level that `ONEIRIC_SIMD` names; an error if this machine has none of that name.
+    pub fn requested() -> Result<Option<Self>, UnknownLevel> {
+        let named = std::env::var_os("ONEIRIC_SIMD").unwrap_or_default();
+        Self::named(&named.to_string_lossy())
+    }
+
+    fn named(name: &str) -> Result<Option<Self>, UnknownLevel> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let level = Self::available().into_iter().find(|level| level.name() == name);
+        level.map(Some).ok_or_else(|| UnknownLevel { name: name.to_string() })
+    }
+
+    fn best() -> Self {
+        Self::available().into_iter().max().unwrap_or(Self::Portable)
+    }
+
+    /// The name, and what it means on this machine where that does not tell.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Portable if cfg!(target_arch = "aarch64") => "portable (NEON)",
+            Self::Portable if cfg!(target_arch = "x86_64") => "portable (SSE2)",
+            level => level.name(),
+        }
     }
 
     pub fn name(self) -> &'static str {
@@ -75,6 +98,17 @@ pub fn prefetch_to_write(place: *mut f32) {
     };
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
+}
+
+/// `ONEIRIC_SIMD` names what this machine does not have.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("ONEIRIC_SIMD is `{name}`, but this machine has {}; name one of them, or leave it unset", level_names())]
+pub struct UnknownLevel {
+    name: String,
+}
+
+fn level_names() -> String {
+    Level::available().into_iter().map(Level::name).collect::<Vec<_>>().join(", ")
 }
 
 /// The number of lanes of every [`Lanes`] vector.
@@ -467,5 +501,16 @@ mod tests {
         for level in Level::available() {
             assert_eq!(run(level), portable, "{level:?}");
         }
+    }
+
+    #[test]
+    fn levels_go_by_name() {
+        assert_eq!(Level::named(""), Ok(None));
+        for level in Level::available() {
+            assert_eq!(Level::named(level.name()), Ok(Some(level)));
+        }
+        let error = Level::named("sse9").unwrap_err().to_string();
+        assert!(error.starts_with("ONEIRIC_SIMD is `sse9`, but this machine has portable"), "{error}");
+        assert!(Level::available().contains(&Level::active()));
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::base::parallel;
+use crate::base::simd::Level;
 
 mod animation;
 mod args;
@@ -20,6 +21,7 @@ mod nets;
 mod output;
 mod progress;
 mod transfer;
+mod version;
 
 use args::{Cli, Command};
 use failure::{Exit, Failure, catch_panics, complain};
@@ -29,6 +31,13 @@ pub type OpenWindow = fn(Vec<PathBuf>, Option<usize>) -> anyhow::Result<()>;
 
 /// Runs the program as the process's arguments ask. `open_window` is what the window is opened with.
 pub fn main(open_window: OpenWindow) -> ExitCode {
+    if let Err(error) = Level::requested() {
+        complain(&error.to_string());
+        return Exit::BadInput.into();
+    }
+    if version::is_asked_for(std::env::args_os().skip(1)) {
+        return catch_panics(version::print).unwrap_or_else(|failure| failure.report()).into();
+    }
     let cli = match Cli::from_process() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error).into(),

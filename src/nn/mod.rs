@@ -5,6 +5,7 @@ pub mod graph;
 pub mod graph_cost;
 pub mod loss;
 pub mod ops;
+pub mod optim;
 pub mod reach;
 pub mod receptive_field;
 pub mod tiling;

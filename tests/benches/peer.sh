@@ -6,7 +6,9 @@
 # Machines drift, so only times taken close together are compared. Set by the environment:
 #   PEER_PYTHON    an interpreter that has torch and torchvision; without it a virtual environment is made once
 #   PEER_PIP_ARGS  further arguments of pip for that environment, such as an index that has CPU-only wheels
-#   PEER_NETS PEER_SIZES PEER_ROUNDS PEER_SITTINGS PEER_THREADS
+#   PEER_KINDS     dream, forward, train; all of them if not given
+#   PEER_NETS PEER_SIZES PEER_ROUNDS PEER_SITTINGS PEER_THREADS; sizes such as 224,512,1024 are those of dream steps
+#   PEER_MARKDOWN  if set, the table comes as the README has it
 #   PEER_OUT       where the raw JSON lines go, a file each for oneiric, default and tuned
 set -euo pipefail
 
@@ -14,7 +16,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 oneiric=${1:-$target/release/oneiric}
-nets=${PEER_NETS:-lite0,googlenet,vgg16,resnet50,squeezenet}
+kinds=${PEER_KINDS:-dream,forward,train}
+nets=${PEER_NETS:-lite0,googlenet,googlenet-bvlc,vgg16,resnet50,squeezenet,lenet,cifar10-quick}
 sizes=${PEER_SIZES:-224,512}
 rounds=${PEER_ROUNDS:-7}
 sittings=${PEER_SITTINGS:-3}
@@ -56,16 +59,29 @@ mkdir -p "$out"
 : >"$out/tuned.jsonl"
 
 torch_step() {
-  "$python" "$here/torch_step.py" --nets "$1" --modes "$2" --sizes "$sizes" --rounds "$rounds" --threads "$threads"
+  "$python" "$here/torch_step.py" --kinds "$1" --nets "$2" --modes "$3" --sizes "$sizes" --rounds "$rounds" --threads "$threads"
+}
+
+# Whether a kind measures a net at all.
+measures() {
+  case "$1:$2" in
+    dream:lenet | dream:cifar10-quick) return 1 ;;
+    dream:* | forward:lite0 | forward:lenet | train:lenet | train:cifar10-quick) return 0 ;;
+    *) return 1 ;;
+  esac
 }
 
 for ((sitting = 1; sitting <= sittings; sitting++)); do
-  for net in ${nets//,/ }; do
-    echo "sitting $sitting of $sittings: $net" >&2
-    "$oneiric" bench --json --nets "$net" --sizes "$sizes" --rounds "$rounds" --threads "$threads" >>"$out/oneiric.jsonl"
-    torch_step "$net" default >>"$out/default.jsonl"
-    MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \
-      torch_step "$net" tuned >>"$out/tuned.jsonl"
+  for kind in ${kinds//,/ }; do
+    for net in ${nets//,/ }; do
+      measures "$kind" "$net" || continue
+      echo "sitting $sitting of $sittings: $kind $net" >&2
+      "$oneiric" bench --json --kinds "$kind" --nets "$net" --sizes "$sizes" --rounds "$rounds" --threads "$threads" \
+        >>"$out/oneiric.jsonl"
+      torch_step "$kind" "$net" default >>"$out/default.jsonl"
+      MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \
+        torch_step "$kind" "$net" tuned >>"$out/tuned.jsonl"
+    done
   done
 done
-"$python" "$here/compare.py" "$out"
+"$python" "$here/compare.py" ${PEER_MARKDOWN:+--markdown} "$out"

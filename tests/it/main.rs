@@ -9,3 +9,4 @@ mod golden;
 mod golden_dream;
 mod imports;
 mod layering;
+mod training;

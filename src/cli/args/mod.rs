@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::imageio::Limits;
-use crate::tasks::bench::BenchNet;
+use crate::tasks::bench::{BenchNet, Kind};
 use crate::tasks::dream::SizePx;
 
 mod dream;
@@ -29,7 +29,7 @@ pub use values::Bytes;
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Without a command the window opens; so it does with photos: oneiric photo.jpg\n\
-        On the command line start with: oneiric dream photo.jpg\nMore about a command: oneiric COMMAND --help"
+        On the command line start with: oneiric dream photo.jpg\nMore about a command: oneiric COMMAND --help\nMore about this build: oneiric --version --verbose"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -171,16 +171,22 @@ pub struct ClassifyArgs {
     pub common: Common,
 }
 
-/// Measure how fast this machine dreams.
+/// Measure how fast this machine dreams, looks and learns.
 ///
-/// The time of one step, forward and back to the picture, of well-known nets.
+/// The time of one step of well-known nets: of a dream (forward, and back to the picture), of looking at many pictures,
+/// and of training. What it reaches of the peak counts operations by definition: tricks that need fewer may exceed it.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
-    /// The nets to measure: lite0, googlenet, vgg16, resnet50, squeezenet [default: all]
+    /// What to measure: dream, forward, train [default: all]
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
+    pub kinds: Vec<Kind>,
+
+    /// The nets to measure: lite0, googlenet, googlenet-bvlc, vgg16, resnet50, squeezenet to dream; lite0, lenet to look;
+    /// lenet, cifar10-quick to train [default: all]
     #[arg(long, value_name = "NET,…", value_delimiter = ',')]
     pub nets: Vec<BenchNet>,
 
-    /// Sides of the square pictures to measure at, in pixels [default: 224,512]
+    /// Sides of the square pictures to dream at, in pixels [default: 224,512]
     #[arg(long, value_name = "PIXELS,…", value_delimiter = ',', value_parser = values::at_least_one)]
     pub sizes: Vec<usize>,
 

@@ -6,7 +6,7 @@ use super::conv::add_bias_gradient;
 use super::conv::general::Onto;
 use super::lanes::dot;
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator, expect_inputs, expect_param};
-use crate::base::blas::{Op, gemm};
+use crate::base::blas::{Op, gemm_by_columns, gemm_of_columns};
 use crate::base::parallel;
 use crate::base::tensor::{Scalar, Shape};
 
@@ -15,8 +15,6 @@ use crate::base::tensor::{Scalar, Shape};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Linear {}
 
-/// Images that one task multiplies; few images are cut by outputs instead.
-const TASK_IMAGES: usize = 16;
 /// Rows of the weight that one task handles.
 const TASK_OUTPUTS: usize = 64;
 /// Inputs whose gradient one task computes for a single image.
@@ -60,13 +58,9 @@ impl<F: Scalar> Kernel<F> for Linear {
                 output.iter_mut().zip(weight).for_each(|(sum, row)| *sum += dot(row, input));
             });
         }
-        parallel::for_each_chunk_mut(output, TASK_IMAGES * outputs, |task, output| {
-            let images = output.len() / outputs;
-            let input = &input[task * TASK_IMAGES * channels..][..images * channels];
-            // output [images × out] += input [images × in] · weight [out × in]ᵀ
-            let dims = [images, outputs, channels];
-            gemm(dims, F::one(), (input, Op::Plain), (weight, Op::Transposed), F::one(), output);
-        });
+        // output [batch × out] += input [batch × in] · weight [out × in]ᵀ
+        let dims = [batch, outputs, channels];
+        gemm_by_columns(dims, F::one(), (input, Op::Plain), (weight, Op::Transposed), F::one(), output);
     }
 
     fn backward(&self, args: Backward<'_, F>) {
@@ -79,13 +73,10 @@ impl<F: Scalar> Kernel<F> for Linear {
         if let Some(d_weight) = &mut args.d_params[0] {
             parallel::for_each_chunk_mut(d_weight, TASK_OUTPUTS * channels, |task, d_weight| {
                 let (first, rows) = (task * TASK_OUTPUTS, d_weight.len() / channels);
-                let of_rows: Vec<F> = d_output
-                    .chunks_exact(outputs)
-                    .flat_map(|image| image[first..first + rows].iter().copied())
-                    .collect();
                 // d_weight [rows × in] += d_output [batch × rows]ᵀ · input [batch × in]
+                let of_rows = (&d_output[first..], outputs, Op::Transposed);
                 let dims = [rows, channels, batch];
-                gemm(dims, F::one(), (&of_rows, Op::Transposed), (input, Op::Plain), F::one(), d_weight);
+                gemm_of_columns(dims, F::one(), of_rows, (input, channels, Op::Plain), F::one(), d_weight);
             });
         }
         if let Some(Some(d_bias)) = args.d_params.get_mut(1) {
@@ -109,13 +100,9 @@ fn add_input_gradient<F: Scalar>(
             }
         });
     }
-    parallel::for_each_chunk_mut(d_input, TASK_IMAGES * channels, |task, d_input| {
-        let images = d_input.len() / channels;
-        let d_output = &d_output[task * TASK_IMAGES * outputs..][..images * outputs];
-        // d_input [images × in] += d_output [images × out] · weight [out × in]
-        let dims = [images, channels, outputs];
-        gemm(dims, F::one(), (d_output, Op::Plain), (weight, Op::Plain), F::one(), d_input);
-    });
+    // d_input [batch × in] += d_output [batch × out] · weight [out × in]
+    let dims = [batch, channels, outputs];
+    gemm_by_columns(dims, F::one(), (d_output, Op::Plain), (weight, Op::Plain), F::one(), d_input);
 }
 
 #[cfg(test)]

@@ -17,6 +17,25 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn a_verbose_version_tells_what_is_in_use() {
+    let folder = Folder::new();
+    let ran = folder.run(["--version", "--verbose"]);
+    let text = &ran.assert_done().stdout;
+    for (line, start) in text.lines().zip(["oneiric ", "instruction set: ", "threads: ", "BLAS: ", "build: "]) {
+        assert!(line.starts_with(start), "{text}");
+    }
+    let ran = Ran::of(oneiric().env("ONEIRIC_SIMD", "portable").args(["--version", "--verbose"]));
+    assert!(ran.assert_done().stdout.contains("instruction set: portable"), "{ran:?}");
+}
+
+#[test]
+fn an_instruction_set_that_is_not_there_is_told() {
+    let ran = Ran::of(oneiric().env("ONEIRIC_SIMD", "sse9").args(["nets", "list"]));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    assert!(ran.stderr.contains("ONEIRIC_SIMD is `sse9`") && ran.stderr.lines().count() == 1, "{ran:?}");
+}
+
+#[test]
 fn a_dream_is_saved_under_a_fresh_name_and_told_on_stdout() {
     let folder = Folder::new();
     folder.photo("photo.png", 48, 32);

@@ -12,7 +12,7 @@ use super::tile::tile_size;
 use super::winograd::{self, WinogradPass, WinogradWeights};
 use crate::base::simd::{LANES, Level};
 use crate::nn::ops::maps::{Source, Target};
-use crate::nn::ops::window::Axis;
+use crate::nn::ops::window::{Axis, Window};
 
 /// What the weights of a [`FrozenConv`] are, before packing.
 pub struct Spec<'a> {
@@ -90,6 +90,8 @@ pub struct FrozenConv {
     square_weight: Option<Vec<f32>>,
     bias: Vec<f32>,
     zeros: Vec<f32>,
+    /// The groups of taps of both directions.
+    taps: (Vec<TapGroup>, Vec<TapGroup>),
 }
 
 enum Packed {
@@ -103,6 +105,19 @@ enum Packed {
 impl FrozenConv {
     /// Packs the weights; `with_gradient` also for the way back.
     pub fn new(level: Level, spec: &Spec, with_gradient: bool) -> Self {
+        Self::packed(level, spec, with_gradient, goes_by_winograd(spec))
+    }
+
+    /// As [`FrozenConv::new`], for weights that change after every step: only what is cheap to pack, for
+    /// [`FrozenConv::repack`]. `None` where there is no such way: of several groups, of an adjoint, or where the way
+    /// back would go by squares of pixels.
+    pub fn for_training(level: Level, spec: &Spec, with_gradient: bool) -> Option<Self> {
+        let repacks = spec.groups == 1 && !spec.transposed;
+        (repacks && (!with_gradient || spec.in_channels > MAX_SQUARE_CHANNELS))
+            .then(|| Self::packed(level, spec, with_gradient, false))
+    }
+
+    fn packed(level: Level, spec: &Spec, with_gradient: bool, by_winograd: bool) -> Self {
         let all = vec![lattice::forward_taps(spec.kernel)];
         let residues = lattice::backward_taps(spec.kernel, spec.stride, spec.dilation);
         let (forward, backward) = if spec.transposed { (&residues, &all) } else { (&all, &residues) };
@@ -119,11 +134,18 @@ impl FrozenConv {
             out_channels: spec.out_channels,
             groups: spec.groups,
             transposed: spec.transposed,
-            forward: pack(level, spec, forward, true),
-            backward: pack(level, spec, if with_gradient && !by_squares { backward } else { &none }, false),
+            forward: pack(level, spec, forward, true, by_winograd),
+            backward: pack(
+                level,
+                spec,
+                if with_gradient && !by_squares { backward } else { &none },
+                false,
+                by_winograd,
+            ),
             square_weight: by_squares.then(|| spec.weight.to_vec()),
             bias: spec.bias.clone(),
             zeros: vec![0.0; spec.in_channels.max(spec.out_channels).next_multiple_of(LANES)],
+            taps: (forward.clone(), backward.clone()),
         }
     }
 
@@ -174,6 +196,29 @@ impl FrozenConv {
             Direction::Backward => &self.backward,
         };
         if matches!(packed, Packed::Winograd(_)) { winograd::OUT } else { 1 }
+    }
+
+    /// Packs other weights of the same shape, \[out, in, height, width\], in place of these, without allocating.
+    ///
+    /// # Panics
+    /// If the convolution was not made by [`FrozenConv::for_training`].
+    pub fn repack(&mut self, window: &Window, weight: &[f32]) {
+        let [height, width] = window.kernel;
+        let ins = self.in_channels;
+        assert!(self.groups == 1 && !self.transposed && self.square_weight.is_none());
+        assert_eq!(weight.len(), self.out_channels * ins * height * width);
+        let at =
+            |output: usize, input: usize, [y, x]: [usize; 2]| weight[((output * ins + input) * height + y) * width + x];
+        if let Packed::Grouped(forward) = &mut self.forward {
+            for (packed, taps) in forward.iter_mut().flatten().zip(&self.taps.0) {
+                packed.repack(taps, at);
+            }
+        }
+        if let Packed::Grouped(backward) = &mut self.backward {
+            for (packed, taps) in backward.iter_mut().flatten().zip(&self.taps.1) {
+                packed.repack(taps, |input, output, tap| at(output, input, tap));
+            }
+        }
     }
 
     pub fn bytes(&self) -> usize {
@@ -291,7 +336,7 @@ pub(super) fn goes_by_winograd(spec: &Spec) -> bool {
 }
 
 /// Packs `weight(output channel, input channel)` so that the pass sums over inputs (`towards_output`) or over outputs.
-fn pack(level: Level, spec: &Spec, tap_groups: &[TapGroup], towards_output: bool) -> Packed {
+fn pack(level: Level, spec: &Spec, tap_groups: &[TapGroup], towards_output: bool, by_winograd: bool) -> Packed {
     let [height, width] = spec.kernel;
     let (outs, ins) = (spec.out_channels / spec.groups, spec.in_channels / spec.groups);
     let at = |group: usize, output: usize, input: usize, [y, x]: [usize; 2]| {
@@ -303,7 +348,7 @@ fn pack(level: Level, spec: &Spec, tap_groups: &[TapGroup], towards_output: bool
         let weights = |taps| DepthwiseWeights::new(spec.groups, taps, |channel, tap| at(channel, 0, 0, tap));
         return Packed::Depthwise(tap_groups.iter().map(weights).collect());
     }
-    if goes_by_winograd(spec) && !tap_groups.is_empty() {
+    if by_winograd && !tap_groups.is_empty() {
         // Towards the input the first tap lies under the last source pixel.
         return Packed::Winograd(if towards_output {
             WinogradWeights::new(level, spec.out_channels, spec.in_channels, |output, input, tap| {

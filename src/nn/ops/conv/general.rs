@@ -22,7 +22,7 @@ const GRADIENT_ROWS: usize = 64;
 /// A convolution from `in_channels` maps of `rows.input × columns.input` pixels to `out_channels` maps of
 /// `rows.output × columns.output`.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::nn::ops) struct Geometry {
+pub(in crate::nn) struct Geometry {
     pub batch: usize,
     pub rows: Axis,
     pub columns: Axis,
@@ -33,7 +33,7 @@ pub(in crate::nn::ops) struct Geometry {
 
 /// What a product is added to.
 #[derive(Clone, Copy)]
-pub(in crate::nn::ops) enum Onto<'a, F> {
+pub(in crate::nn) enum Onto<'a, F> {
     /// To nothing: what was there is forgotten.
     Nought,
     Bias(&'a [F]),

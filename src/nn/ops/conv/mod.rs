@@ -4,11 +4,14 @@ mod blocks;
 pub mod depthwise;
 #[cfg(test)]
 mod fast_tests;
+pub(in crate::nn) mod few_channels;
 pub mod frozen;
 pub mod indirect;
 pub mod lattice;
 pub mod packed;
+mod padded;
 pub mod tile;
+pub(in crate::nn) mod weight_gradient;
 pub mod winograd;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +22,7 @@ use super::{Backward, Forward, Keeps, Kernel, OpError, Operator, expect_inputs, 
 use crate::base::tensor::{Scalar, Shape};
 
 mod depthwise_general;
-pub(super) mod general;
+pub(in crate::nn) mod general;
 
 use general::{Geometry, Onto};
 
@@ -91,7 +94,7 @@ impl Conv2d {
     }
 
     /// The geometry of a call that has passed [`Operator::output_shape`].
-    fn geometry_of(&self, input: &Shape, output: &Shape) -> Geometry {
+    pub(in crate::nn) fn geometry_of(&self, input: &Shape, output: &Shape) -> Geometry {
         let [batch, in_channels, height, width] = input.as_maps().expect("output_shape has checked the input");
         let [rows, columns] = self.window.resolve([height, width]).expect("output_shape has checked the window");
         Geometry { batch, rows, columns, in_channels, out_channels: output.dims()[1], groups: self.groups }
@@ -145,7 +148,7 @@ impl<F: Scalar> Kernel<F> for Conv2d {
 }
 
 /// Adds the sums of a gradient over all pixels, channel by channel.
-pub(super) fn add_bias_gradient<F: Scalar>(d_output: &[F], d_bias: &mut [F]) {
+pub(in crate::nn) fn add_bias_gradient<F: Scalar>(d_output: &[F], d_bias: &mut [F]) {
     add_channel_sums(d_output.len() / d_bias.len(), d_bias, |sums, _, at| {
         for (sum, gradient) in sums.iter_mut().zip(&d_output[at..]) {
             *sum += *gradient;

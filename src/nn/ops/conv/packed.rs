@@ -2,6 +2,7 @@
 
 use super::lattice::TapGroup;
 use super::tile::TileSize;
+use crate::base::parallel;
 use crate::base::simd::LANES;
 
 /// The packed weights of one group of taps and one group of channels.
@@ -67,6 +68,22 @@ impl PackedWeights {
             }
         }
         Self { depth, taps: taps.len(), panels, data }
+    }
+
+    /// Packs other weights of the same numbers of columns, channels and taps in place of these.
+    pub fn repack(&mut self, taps: &TapGroup, weight: impl Fn(usize, usize, [usize; 2]) -> f32 + Sync) {
+        debug_assert_eq!(taps.len(), self.taps);
+        let depth = self.depth;
+        for panel in &self.panels {
+            let rows = &mut self.data[panel.start..panel.start + taps.len() * depth * panel.width()];
+            parallel::for_each_chunk_mut(rows, depth * panel.width(), |tap, rows| {
+                for (k, row) in rows.chunks_exact_mut(panel.width()).enumerate() {
+                    for (c, packed) in row[..panel.columns].iter_mut().enumerate() {
+                        *packed = weight(panel.column + c, k, taps[tap]);
+                    }
+                }
+            });
+        }
     }
 
     /// `taps · depth` rows of [`Panel::width`] weights.

@@ -196,7 +196,7 @@ impl WinogradPass<'_> {
 /// Floats from one point to the next, where each has `blocks` blocks of 16 channels of `tiles` tiles: an odd number of
 /// cache lines, so that a tile's points fall on different sets of the first-level cache.
 const fn point_stride(blocks: usize, tiles: usize) -> usize {
-    (blocks * tiles | 1) * LANES
+    ((blocks * tiles) | 1) * LANES
 }
 
 impl Strip<'_> {

@@ -37,6 +37,9 @@ impl Operator for MaxPool {
     }
 }
 
+/// Channels that are handled at a time where they do not fill [`LANES`].
+const FEW: usize = 4;
+
 /// How a winning tap is stored.
 trait Winner: Copy + Send + Sync {
     fn of(tap: u32) -> Self;
@@ -116,6 +119,11 @@ for_active_level! {
                     max_of_window::<F, W, LANES>(geometry, input, [oy, ox], c, output, winners);
                     c += LANES;
                 }
+                while c + FEW <= channels {
+                    let (output, winners) = (load_mut(output, at + c), load_mut(winners, at + c));
+                    max_of_window::<F, W, FEW>(geometry, input, [oy, ox], c, output, winners);
+                    c += FEW;
+                }
                 for c in c..channels {
                     let (output, winners) = (load_mut(output, at + c), load_mut(winners, at + c));
                     max_of_window::<F, W, 1>(geometry, input, [oy, ox], c, output, winners);
@@ -186,46 +194,74 @@ for_active_level! {
             let (image, iy) = (row / geometry.rows.input, row % geometry.rows.input);
             let outputs = image * geometry.rows.output * geometry.output_row()..;
             let (winners, d_output) = (&winners[outputs.clone()], &d_output[outputs]);
-            for ix in 0..geometry.columns.input {
-                let (mut c, at) = (0, ix * channels);
-                while c + LANES <= channels {
-                    add_won::<F, W, LANES>(geometry, winners, d_output, [iy, ix], c, load_mut(d_input, at + c));
-                    c += LANES;
-                }
-                for c in c..channels {
-                    add_won::<F, W, 1>(geometry, winners, d_output, [iy, ix], c, load_mut(d_input, at + c));
-                }
+            for oy in geometry.rows.outputs_over(iy) {
+                let Some(ky) = geometry.rows.tap_on(oy, iy) else { continue };
+                let outputs = oy * geometry.output_row()..(oy + 1) * geometry.output_row();
+                let (winners, d_output) = (&winners[outputs.clone()], &d_output[outputs]);
+                add_won(geometry, ky, winners, d_output, d_input, channels);
             }
         }
     }
 }
 
-/// Adds the gradients of the windows that input pixel `[iy, ix]` won, for `L` channels from `c` on.
+/// Adds the gradients of one row of outputs to the pixels of one row of inputs that won them, under row `ky` of taps.
+/// Each pixel takes its outputs from left to right.
 #[inline(always)]
-fn add_won<F: Scalar, W: Winner, const L: usize>(
+fn add_won<F: Scalar, W: Winner>(
     geometry: &Geometry,
+    ky: usize,
     winners: &[W],
     d_output: &[F],
-    [iy, ix]: [usize; 2],
-    c: usize,
-    d_input: &mut [F; L],
+    d_input: &mut [F],
+    channels: usize,
 ) {
-    let (rows, columns) = (&geometry.rows, &geometry.columns);
-    let across = columns.outputs_over(ix);
-    let mut sum = *d_input;
-    for oy in rows.outputs_over(iy) {
-        let Some(ky) = rows.tap_on(oy, iy) else { continue };
-        for ox in across.clone() {
-            let Some(kx) = columns.tap_on(ox, ix) else { continue };
-            let tap = (ky * columns.kernel + kx) as u32;
-            let at = (oy * columns.output + ox) * geometry.channels + c;
-            let (winner, gradient): (&[W; L], &[F; L]) = (load(winners, at), load(d_output, at));
-            for i in 0..L {
-                sum[i] += if winner[i].tap() == tap { gradient[i] } else { F::zero() };
+    let columns = &geometry.columns;
+    for ox in 0..columns.output {
+        let from = ox * channels;
+        for kx in 0..columns.kernel {
+            // Left of the input this wraps to a number that is larger than any index.
+            let ix = (ox * columns.stride + kx * columns.dilation).wrapping_sub(columns.pad_before);
+            if ix >= columns.input {
+                continue;
+            }
+            let (tap, to) = ((ky * columns.kernel + kx) as u32, ix * channels);
+            let mut c = 0;
+            while c + LANES <= channels {
+                add_where::<F, W, LANES>(
+                    tap,
+                    load(winners, from + c),
+                    load(d_output, from + c),
+                    load_mut(d_input, to + c),
+                );
+                c += LANES;
+            }
+            while c + FEW <= channels {
+                add_where::<F, W, FEW>(
+                    tap,
+                    load(winners, from + c),
+                    load(d_output, from + c),
+                    load_mut(d_input, to + c),
+                );
+                c += FEW;
+            }
+            for c in c..channels {
+                add_where::<F, W, 1>(tap, load(winners, from + c), load(d_output, from + c), load_mut(d_input, to + c));
             }
         }
     }
-    *d_input = sum;
+}
+
+/// Adds the gradients of the channels whose winner is `tap`.
+#[inline(always)]
+fn add_where<F: Scalar, W: Winner, const L: usize>(
+    tap: u32,
+    winners: &[W; L],
+    d_output: &[F; L],
+    d_input: &mut [F; L],
+) {
+    for i in 0..L {
+        d_input[i] += if winners[i].tap() == tap { d_output[i] } else { F::zero() };
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,223 @@
+//! What a training session computes for one input shape, and which memory its values share.
+//!
+//! Moments: node `i` of `n` runs at `i`, the seed is written at `n`, node `i` runs backwards at `2n − i`.
+
+use super::TrainingNet;
+use crate::base::simd::Level;
+use crate::base::tensor::Shape;
+use crate::nn::graph::{GraphError, NodeId};
+use crate::nn::ops::conv::frozen::Lattices;
+use crate::nn::ops::conv::general::Geometry;
+use crate::nn::ops::conv::weight_gradient::WeightGradient;
+use crate::nn::ops::{Keeps, Op, Operator};
+
+/// The steps of a forward and a backward pass.
+pub struct Plan {
+    /// One a node; `None` where the target does not need it, and for the input.
+    pub steps: Vec<Option<Step>>,
+    /// One a node; of rank 0 where the target does not need it.
+    pub shapes: Vec<Shape>,
+    /// The slots of the blob and of its gradient, one a node.
+    pub blobs: Vec<Option<SlotId>>,
+    pub d_blobs: Vec<Option<SlotId>>,
+    /// Floats of every slot.
+    pub slots: Vec<usize>,
+}
+
+/// One node, forward and backward.
+pub struct Step {
+    pub node: NodeId,
+    pub inputs: Vec<NodeId>,
+    pub keeps: Keeps,
+    /// Whether its backward pass runs.
+    pub backward: bool,
+    /// What becomes of each input's gradient.
+    pub d_inputs: Vec<InputGradient>,
+    pub conv: Option<ConvStep>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputGradient {
+    NotNeeded,
+    /// Nobody has written it before.
+    First,
+    /// Others have: it is added to.
+    Further,
+    /// The same node takes the same input at an earlier place: a slot of its own, added to that place's afterwards.
+    Again(SlotId),
+}
+
+/// What the fast kernels of a convolution need besides weights.
+pub struct ConvStep {
+    pub geometry: Geometry,
+    pub lattices: Lattices,
+    /// The weights' gradient, if they are learnt, and the slot of its workspace.
+    pub gradient: Option<(WeightGradient, SlotId)>,
+}
+
+/// The index of a piece of memory, which values that do not live together share.
+pub type SlotId = usize;
+
+/// A value that needs memory from one moment to another.
+struct Life {
+    floats: usize,
+    first: usize,
+    last: usize,
+}
+
+#[derive(Default)]
+struct Lives(Vec<Life>);
+
+impl Lives {
+    fn add(&mut self, floats: usize, moment: usize) -> usize {
+        self.0.push(Life { floats, first: moment, last: moment });
+        self.0.len() - 1
+    }
+
+    fn touch(&mut self, life: usize, moment: usize) {
+        let life = &mut self.0[life];
+        (life.first, life.last) = (life.first.min(moment), life.last.max(moment));
+    }
+
+    /// The slot of every life and the floats of every slot: each life takes the smallest free slot that holds it, or
+    /// else the largest, which grows.
+    fn slots(&self) -> (Vec<SlotId>, Vec<usize>) {
+        let mut order: Vec<usize> = (0..self.0.len()).collect();
+        order.sort_by_key(|&life| self.0[life].first);
+        let mut of = vec![0; self.0.len()];
+        let mut slots: Vec<usize> = Vec::new();
+        let mut last_use: Vec<usize> = Vec::new();
+        for life in order {
+            let Life { floats, first, last } = self.0[life];
+            let free = (0..slots.len()).filter(|&slot| last_use[slot] < first);
+            let best = free.min_by_key(|&slot| match slots[slot] {
+                enough if enough >= floats => (0, enough - floats),
+                less => (1, floats - less),
+            });
+            let slot = best.unwrap_or_else(|| {
+                slots.push(0);
+                last_use.push(0);
+                slots.len() - 1
+            });
+            slots[slot] = slots[slot].max(floats);
+            last_use[slot] = last;
+            of[life] = slot;
+        }
+        (of, slots)
+    }
+}
+
+impl Plan {
+    pub fn new(net: &TrainingNet, input: &Shape) -> Result<Self, GraphError> {
+        let graph = net.graph();
+        let nodes = graph.nodes().len();
+        let shapes: Vec<Shape> =
+            graph.shapes_for(input, &[net.target()])?.into_iter().map(Option::unwrap_or_default).collect();
+        let needed = graph.needed_for(&[net.target()]);
+        let mut lives = Lives::default();
+        let backward_at = |id: NodeId| 2 * nodes - id;
+        let mut blobs = vec![None; nodes];
+        let mut d_blobs = vec![None; nodes];
+        for id in (0..nodes).filter(|&id| needed[id]) {
+            let blob = lives.add(shapes[id].len(), id);
+            blobs[id] = Some(blob);
+            if net.carries(id) {
+                d_blobs[id] = Some(lives.add(shapes[id].len(), backward_at(id)));
+            }
+        }
+        // The caller writes the input before the forward pass and may read it, and the target, after everything.
+        let seed = d_blobs[net.target()].into_iter();
+        for life in blobs[0].into_iter().chain(blobs[net.target()]).chain(seed.clone()) {
+            lives.touch(life, 2 * nodes);
+        }
+        blobs[0].into_iter().for_each(|input| lives.touch(input, 0));
+        seed.for_each(|seed| lives.touch(seed, nodes));
+
+        let mut written = vec![false; nodes];
+        written[net.target()] = true;
+        let mut steps: Vec<Option<Step>> = (0..nodes).map(|_| None).collect();
+        for id in (1..nodes).rev().filter(|&id| needed[id]) {
+            let node = graph.node(id);
+            let input_shapes: Vec<&Shape> = node.inputs.iter().map(|&input| &shapes[input]).collect();
+            let keeps = node.op.keeps(&input_shapes);
+            let backward = net.carries(id);
+            let reads_inputs = backward && (keeps.inputs || net.learns_at(id));
+            for &input in &node.inputs {
+                let blob = blobs[input].expect("inputs of a node that is needed are needed");
+                lives.touch(blob, id);
+                if reads_inputs {
+                    lives.touch(blob, backward_at(id));
+                }
+            }
+            if backward && keeps.output {
+                lives.touch(blobs[id].expect("it is needed"), backward_at(id));
+            }
+            let mut d_inputs = Vec::new();
+            for (place, &input) in node.inputs.iter().enumerate() {
+                let Some(d_input) = d_blobs[input].filter(|_| backward) else {
+                    d_inputs.push(InputGradient::NotNeeded);
+                    continue;
+                };
+                lives.touch(d_input, backward_at(id));
+                d_inputs.push(if node.inputs[..place].contains(&input) {
+                    InputGradient::Again(lives.add(shapes[input].len(), backward_at(id)))
+                } else if std::mem::replace(&mut written[input], true) {
+                    InputGradient::Further
+                } else {
+                    InputGradient::First
+                });
+            }
+            let conv = net.conv(id).map(|conv| {
+                let Op::Conv2d(op) = &node.op else { unreachable!("only convolutions are packed") };
+                let geometry = op.geometry_of(&shapes[node.inputs[0]], &shapes[id]);
+                let gradient = net.learns(id, 0).then(|| {
+                    let gradient = WeightGradient::new(Level::active(), geometry);
+                    let workspace = lives.add(gradient.workspace_floats(), backward_at(id));
+                    (gradient, workspace)
+                });
+                let lattices = conv.conv.lattices(&[geometry.rows, geometry.columns]);
+                ConvStep { geometry, lattices, gradient }
+            });
+            steps[id] = Some(Step { node: id, inputs: node.inputs.clone(), keeps, backward, d_inputs, conv });
+        }
+
+        let (slot_of, slots) = lives.slots();
+        for id in blobs.iter_mut().chain(&mut d_blobs).flatten() {
+            *id = slot_of[*id];
+        }
+        for step in steps.iter_mut().flatten() {
+            for d_input in &mut step.d_inputs {
+                if let InputGradient::Again(slot) = d_input {
+                    *slot = slot_of[*slot];
+                }
+            }
+            if let Some(ConvStep { gradient: Some((_, workspace)), .. }) = &mut step.conv {
+                *workspace = slot_of[*workspace];
+            }
+        }
+        Ok(Self { steps, shapes, blobs, d_blobs, slots })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_live_together_never_share_a_slot() {
+        let mut lives = Lives::default();
+        for i in 0..60 {
+            let life = lives.add(1 + i * 37 % 101, i % 11);
+            lives.touch(life, i % 11 + i % 6);
+        }
+        let (of, slots) = lives.slots();
+        for (a, life) in lives.0.iter().enumerate() {
+            assert!(slots[of[a]] >= life.floats);
+            for (b, other) in lives.0.iter().enumerate().take(a) {
+                let apart = life.last < other.first || other.last < life.first;
+                assert!(apart || of[a] != of[b], "{a} and {b}");
+            }
+        }
+        assert!(slots.len() < 60, "some share");
+    }
+}

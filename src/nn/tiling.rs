@@ -203,8 +203,8 @@ impl<'a> Grid<'a> {
         if !node.inputs.iter().all(alike) || depends_on_size(node) {
             return Err(off_grid());
         }
-        for axis in 0..2 {
-            let AxisReach::Slide { stride, .. } = reach[axis] else { return Err(off_grid()) };
+        for (axis, along) in reach.iter().enumerate() {
+            let AxisReach::Slide { stride, .. } = *along else { return Err(off_grid()) };
             let apart = self.strides[first][axis].checked_mul(stride).filter(|&apart| apart <= MOST_STRIDE_PX);
             self.strides[id][axis] = apart.ok_or_else(off_grid)?;
             self.step_px[axis] = lcm(self.step_px[axis], self.strides[id][axis]);

@@ -14,9 +14,8 @@ use oneiric::imageio::Picture;
 use oneiric::job;
 use oneiric::nn::exec::FrozenNet;
 use oneiric::nn::exec::reference::Reference;
-use oneiric::nn::graph::{Graph, NodeId};
+use oneiric::nn::graph::{ChannelOrder, Graph, NodeId, Preprocess};
 use oneiric::nn::ops::{ReluRule, Run};
-use oneiric::optvis::preprocess::ToNet;
 use oneiric::optvis::transform::{Jitter, Roll};
 use oneiric::tasks::catalogue;
 use oneiric::tasks::dream::{DreamSpec, Dreamer, LayerWeight, Photo, Preset};
@@ -116,31 +115,37 @@ fn squeezenet_agrees_with_f64() {
 }
 
 /// Ten steps of the published algorithm, by its definition, with the plain engine in f64.
-fn plain_dream(graph: &Graph, target: NodeId, size: [usize; 2], photo: &[f32], rolls: &[Roll]) -> Vec<f32> {
+fn plain_dream(graph: &Graph, target: NodeId, [height, width]: [usize; 2], photo: &[f32], rolls: &[Roll]) -> Vec<f32> {
     const STEP_SIZE: f64 = 1.5;
-    let shape = Shape::maps(1, 3, size[0], size[1]);
-    let to_net = ToNet::new(graph.preprocess());
-    let mut rgb: Vec<f32> = photo.to_vec();
-    let (mut shifted, mut input, mut direction) = (rgb.clone(), rgb.clone(), rgb.clone());
+    let shape = Shape::maps(1, 3, height, width);
+    let Preprocess { order, mean, scale } = graph.preprocess();
+    assert_eq!(*order, ChannelOrder::Rgb);
+    let mut rgb: Vec<f64> = photo.iter().map(|&value| f64::from(value)).collect();
     for roll in rolls {
-        roll.apply(size, &rgb, &mut shifted);
-        to_net.apply(&shifted, &mut input);
-        let input_64: Vec<f64> = input.iter().map(|&value| f64::from(value)).collect();
+        // Where a value of the shifted picture comes from.
+        let from = |index: usize| {
+            let (y, x, c) = (index / 3 / width, index / 3 % width, index % 3);
+            let back =
+                |at: usize, shift: i32, len: usize| (at as i64 - i64::from(shift)).rem_euclid(len as i64) as usize;
+            (back(y, roll.down, height) * width + back(x, roll.right, width)) * 3 + c
+        };
+        let scaled = |i: usize| (rgb[from(i)] - f64::from(mean[i % 3])) * f64::from(scale[i % 3]);
+        let input: Vec<f64> = (0..rgb.len()).map(scaled).collect();
         let mut plain = Reference::<f64>::new(graph);
-        plain.forward(&shape, &input_64, &[target], Run::default()).unwrap();
+        plain.forward(&shape, &input, &[target], Run::default()).unwrap();
         let blob = plain.blob(target).unwrap().data.to_vec();
         plain.backward(&[(target, blob)], |_| false);
-        let d_input: Vec<f32> = plain.d_input().iter().map(|&value| value as f32).collect();
-        to_net.adjoint(&d_input, &mut shifted);
-        roll.inverse().apply(size, &shifted, &mut direction);
-        let mean = direction.iter().map(|&g| f64::from(g).abs()).sum::<f64>() / direction.len() as f64;
-        for (value, &g) in rgb.iter_mut().zip(&direction) {
-            *value = (f64::from(*value) + STEP_SIZE * f64::from(g) / mean) as f32;
+        let mut gradient = vec![0.0; rgb.len()];
+        for (i, d) in plain.d_input().iter().enumerate() {
+            gradient[from(i)] = d * f64::from(scale[i % 3]);
+        }
+        let mean_abs = gradient.iter().map(|g| g.abs()).sum::<f64>() / gradient.len() as f64;
+        for (value, g) in rgb.iter_mut().zip(&gradient) {
             // The published algorithm keeps the net's input in the range of pictures.
-            *value = value.clamp(0.0, 255.0);
+            *value = (*value + STEP_SIZE * g / mean_abs).clamp(0.0, 255.0);
         }
     }
-    rgb
+    rgb.into_iter().map(|value| value as f32).collect()
 }
 
 #[test]

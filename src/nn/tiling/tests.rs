@@ -42,7 +42,7 @@ impl Net {
         let reach = (4.0 / (ins * height * width) as f64).sqrt();
         let weight =
             Tensor::<f32>::random_between(&[outs, ins, height, width], self.channels.len() as u64, -reach, reach);
-        self.builder.param(&name, &weight.shape.dims().to_vec(), weight.data);
+        self.builder.param(&name, weight.shape.dims(), weight.data);
         let conv = self.add(Op::Conv2d(Conv2d { window, groups }), &[input], &[&name], outs);
         self.add(Op::Activation(Activation::Relu), &[conv], &[], outs)
     }
@@ -102,8 +102,6 @@ fn like_tensorflow() -> (Arc<Graph>, Vec<NodeId>) {
     let sum = net.add(Op::Elementwise(Elementwise::Add), &[branch, block], &[], 8);
     let last = net.conv(sum, 10, same(4, 2, Padding::SameLower), 1);
     net.conv(last, 6, same(3, 1, Padding::SameUpper), 1);
-    let last = net.last;
-    net.last = last;
     let window = Window::square(2, 2).padded(Padding::SameUpper);
     let pooled = net.then(Op::AveragePool(AveragePool { window, divisor: Divisor::Inside }));
     (net.finish(), vec![pooled, sum])

@@ -65,7 +65,7 @@ pub enum DreamError {
     },
     #[error(
         "dreaming at {width_px}×{height_px} takes {} MiB of memory and {} MiB can be had{}: {}",
-        needed_bytes.div_ceil(1 << 20), available_bytes >> 20, reason(whole.as_ref()), advice_on_size(*.fitting_size_px)
+        needed_bytes.div_ceil(1 << 20), available_bytes >> 20, reason(whole.as_deref()), advice_on_size(*.fitting_size_px)
     )]
     Memory {
         width_px: usize,
@@ -75,10 +75,10 @@ pub enum DreamError {
         /// The longest side that would fit.
         fitting_size_px: Option<usize>,
         /// Why it cannot be dreamt in tiles, which would take less; none where it can, or was asked for so.
-        whole: Option<TilingError>,
+        whole: Option<Box<TilingError>>,
     },
     #[error("{goal} cannot be dreamt in tiles, for {source}: leave the size of tiles out")]
-    NoTiles { goal: String, source: TilingError },
+    NoTiles { goal: String, source: Box<TilingError> },
     #[error(transparent)]
     Picture(#[from] ImageError),
     #[error("{path} carries no recipe: only pictures that this program made do")]
@@ -106,7 +106,7 @@ impl DreamError {
     pub(super) fn tiling(error: TilingError, goal: &str) -> Self {
         match error {
             TilingError::Graph(error) => error.into(),
-            source => Self::NoTiles { goal: goal.into(), source },
+            source => Self::NoTiles { goal: goal.into(), source: Box::new(source) },
         }
     }
 

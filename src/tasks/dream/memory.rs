@@ -104,7 +104,7 @@ impl Needs<'_> {
             (Some(_), Err(error)) => return Err(DreamError::tiling(error, goal)),
             (Some(side_px), Ok(_)) => (Some(side_px), None),
             (None, _) if fits(size, None) => return Ok(None),
-            (None, Err(why)) => (None, Some(why)),
+            (None, Err(why)) => (None, Some(Box::new(why))),
             (None, Ok(_)) => {
                 let smallest = TILE_SIDES_PX[TILE_SIDES_PX.len() - 1];
                 (Some(TILE_SIDES_PX.into_iter().find(|&side_px| fits(size, Some(side_px))).unwrap_or(smallest)), None)

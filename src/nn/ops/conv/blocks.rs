@@ -1,7 +1,9 @@
 //! A matrix product whose left side lies in blocks of 16 columns, so that the rows of a register tile are found from one
 //! pointer by constant offsets.
 
-use crate::base::simd::{LANES, Lanes, for_each_level};
+#[cfg(target_arch = "x86_64")]
+use crate::base::simd::{Avx2Lanes, Avx512Lanes};
+use crate::base::simd::{LANES, Lanes, Level, PortableLanes};
 
 /// sums = source · weights, all rows.
 pub struct BlockProduct {
@@ -19,42 +21,60 @@ pub struct BlockProduct {
     pub sums: *mut f32,
 }
 
-/// Computes `rows` in register tiles of nearly equal height.
-#[inline(always)]
-unsafe fn block_product<L: Lanes>(product: &BlockProduct) {
-    let tiles = product.rows.div_ceil(L::TILE_ROWS);
-    let mut first = 0;
-    for tile in 0..tiles {
-        let rows = (product.rows - first) / (tiles - tile);
-        // SAFETY: as the caller vouches, for rows `first..first + rows`.
-        unsafe {
-            if L::TILE_VECTORS == 2 && product.columns == 2 * LANES {
-                tile_of_rows::<L, 2>(product, first, rows);
-            } else {
-                tile_of_rows::<L, 1>(product, first, rows);
-            }
-        }
-        first += rows;
+/// A function that computes a product.
+///
+/// # Safety
+/// The level must be available; all pointers of the product must be valid for its extents.
+pub type BlockProductFn = unsafe fn(&BlockProduct);
+
+pub fn block_product_fn(level: Level) -> BlockProductFn {
+    match level {
+        Level::Portable => portable,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512,
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => portable,
     }
 }
 
-for_each_level!(
-    /// All pointers of the product must be valid for its extents.
-    pub fn block_product_fn = block_product(product: &BlockProduct)
-);
-
-#[inline(always)]
-unsafe fn tile_of_rows<L: Lanes, const VECTORS: usize>(product: &BlockProduct, first: usize, rows: usize) {
-    macro_rules! by_rows {
-        ($($count:literal)*) => {
+/// The rows of a product in register tiles of nearly equal height, each compiled for its height. (Only those that a level
+/// has: a tile that does not fit into its registers takes the compiler long, and is never asked for.)
+macro_rules! in_tiles {
+    ($product:ident, $lanes:ty, $vectors:literal, $($rows:literal)*) => {{
+        let tiles = $product.rows.div_ceil(<$lanes>::TILE_ROWS);
+        let mut first = 0;
+        for index in 0..tiles {
+            let rows = ($product.rows - first) / (tiles - index);
             match rows {
-                // Tiles that are higher than the level's are never asked for, and their code falls away.
-                $($count if $count <= L::TILE_ROWS => unsafe { tile::<L, $count, VECTORS>(product, first) },)*
+                // SAFETY: as the caller vouches, for rows `first..first + rows`.
+                $($rows => unsafe { tile::<$lanes, $rows, $vectors>($product, first) },)*
                 _ => debug_assert!(rows == 0, "a tile of {rows} rows"),
             }
-        };
+            first += rows;
+        }
+    }};
+}
+
+unsafe fn portable(product: &BlockProduct) {
+    in_tiles!(product, PortableLanes, 1, 1 2 3 4);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(product: &BlockProduct) {
+    in_tiles!(product, Avx2Lanes, 1, 1 2 3 4 5 6);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512(product: &BlockProduct) {
+    if product.columns == 2 * LANES {
+        in_tiles!(product, Avx512Lanes, 2, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    } else {
+        in_tiles!(product, Avx512Lanes, 1, 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
-    by_rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
 /// Adds one column of the source times one row of the weights.
@@ -116,7 +136,6 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(product: &Bloc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::simd::Level;
 
     #[test]
     fn every_height_of_tile_agrees_with_the_definition_at_every_level() {

@@ -10,7 +10,7 @@ use oneiric::base::tensor::Shape;
 use oneiric::formats::architectures::{Architecture, RandomParams};
 use oneiric::formats::netfile;
 use oneiric::nn::exec::{FrozenNet, Session, TrainingNet};
-use oneiric::nn::graph::{NodeId, Preprocess};
+use oneiric::nn::graph::{ChannelOrder, NodeId, Preprocess};
 use oneiric::nn::ops::{ReluRule, Run};
 use oneiric::nn::optim::{Optimizer, Rates, Rule};
 
@@ -91,7 +91,8 @@ fn steady_allocations(architecture: Architecture, layer: &str) -> Allocations {
 fn steady_training_allocations(net_file: &str) -> Allocations {
     let imported = netfile::read(net_file).unwrap();
     let channels = imported.net.shape(0).unwrap().dims()[1];
-    let preprocess = Preprocess { order: Default::default(), mean: vec![0.0; channels], scale: vec![1.0; channels] };
+    let order = if channels == 1 { ChannelOrder::Gray } else { ChannelOrder::Rgb };
+    let preprocess = Preprocess { order, mean: vec![0.0; channels], scale: vec![1.0; channels] };
     let graph = Arc::new(imported.net.finish("net", preprocess, imported.labels).unwrap());
     let mut net = TrainingNet::new(graph.clone(), graph.logits(), |_| true);
     let mut session = net.session(&graph.native_input_shape(8)).unwrap();

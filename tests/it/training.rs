@@ -6,7 +6,7 @@ use oneiric::base::tensor::Shape;
 use oneiric::formats::netfile;
 use oneiric::nn::exec::TrainingNet;
 use oneiric::nn::exec::reference::Reference;
-use oneiric::nn::graph::{Graph, Preprocess};
+use oneiric::nn::graph::{ChannelOrder, Graph, Preprocess};
 use oneiric::nn::loss::{Loss, Target};
 use oneiric::nn::ops::{Mode, Run};
 use oneiric::nn::optim::{Optimizer, Rates, Rule};
@@ -20,7 +20,8 @@ const NETS: [(&str, &str); 3] = [
 fn graph(net_file: &str) -> Arc<Graph> {
     let imported = netfile::read(net_file).unwrap();
     let channels = imported.net.shape(0).unwrap().dims()[1];
-    let preprocess = Preprocess { order: Default::default(), mean: vec![0.0; channels], scale: vec![1.0; channels] };
+    let order = if channels == 1 { ChannelOrder::Gray } else { ChannelOrder::Rgb };
+    let preprocess = Preprocess { order, mean: vec![0.0; channels], scale: vec![1.0; channels] };
     Arc::new(imported.net.finish("net", preprocess, imported.labels).unwrap())
 }
 

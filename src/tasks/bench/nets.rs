@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::BenchError;
 use crate::formats::architectures::{Architecture, IMAGENET_CLASSES, RandomParams};
 use crate::formats::netfile;
-use crate::nn::graph::{Graph, Preprocess};
+use crate::nn::graph::{ChannelOrder, Graph, Preprocess};
 use crate::tasks::catalogue;
 
 /// The catalogue's name of EfficientNet-Lite0.
@@ -113,8 +113,8 @@ impl BenchNet {
         let shipped = |source: Box<dyn std::error::Error + Send + Sync>| BenchError::Shipped { net: self, source };
         let imported = netfile::read(net_file).map_err(|error| shipped(error.into()))?;
         let channels = imported.net.shape(0).map_or(3, |shape| shape.dims()[1]);
-        let preprocess =
-            Preprocess { order: Default::default(), mean: vec![0.0; channels], scale: vec![1.0; channels] };
+        let order = if channels == 1 { ChannelOrder::Gray } else { ChannelOrder::Rgb };
+        let preprocess = Preprocess { order, mean: vec![0.0; channels], scale: vec![1.0; channels] };
         Ok(Arc::new(imported.net.finish(self.name(), preprocess, imported.labels)?))
     }
 }

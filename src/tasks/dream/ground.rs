@@ -62,7 +62,8 @@ impl Ground {
     /// Bytes of memory that the photo takes in a dream of `size`.
     pub fn bytes_at(&self, size: [usize; 2]) -> usize {
         let (pixels, has_alpha) = (size[0] * size[1], self.alpha.is_some());
-        let is_kept = size == self.kept_size || keeps(self.photo_pixels, has_alpha, size);
+        let is_own = size == self.kept_size && pixels == self.photo_pixels;
+        let is_kept = is_own || keeps(self.photo_pixels, has_alpha, size);
         let value_bytes = if self.of_bytes && is_kept { size_of::<u8>() } else { size_of::<f32>() };
         let alpha_bytes = if has_alpha { pixels * size_of::<f32>() } else { 0 };
         pixels.min(if is_kept { self.photo_pixels } else { usize::MAX }) * 3 * value_bytes + alpha_bytes

@@ -342,8 +342,8 @@ fn a_dream_in_little_memory_is_in_tiles_and_its_recipe_repeats_it() {
     let dream = |spec: DreamSpec| run(dreamer(spec).dream(None).expect("a job")).0.output;
     let whole = dream(DreamSpec { max_memory: Some(1 << 30), ..spec.clone() });
     assert_eq!(whole.recipe.dream.tile, None);
-    // Of the program itself; the picture, its gradient in bands; and 8 MiB more.
-    let bytes = (24 << 20) + 1200 * 1200 * 12 * 7 / 3 + (8 << 20);
+    // Of the program itself; the noise, the picture, its gradient in bands; and 3 MiB more.
+    let bytes = (24 << 20) + 1200 * 1200 * 12 * 10 / 3 + (3 << 20);
     let tiled = dream(DreamSpec { max_memory: Some(bytes), ..spec });
     let tile = tiled.recipe.dream.tile.expect("the whole does not fit");
     assert!((128..1200).contains(&tile), "{tile}");

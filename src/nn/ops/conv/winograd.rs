@@ -155,16 +155,15 @@ impl WinogradPass<'_> {
         let tiles_a_strip = tiles.div_ceil(strips);
         // Where tiles are few, tasks share them and divide the columns.
         let panels_a_group = COLUMNS_A_GROUP / tile_size(self.level).columns;
-        let groups: Vec<&[Panel]> = self.weights.panels.chunks(panels_a_group).collect();
-        let shares = if strips >= MIN_TASKS { 1 } else { MIN_TASKS.div_ceil(strips).min(groups.len()) };
-        let groups_a_share = groups.len().div_ceil(shares);
+        let groups = self.weights.panels.len().div_ceil(panels_a_group);
+        let shares = if strips >= MIN_TASKS { 1 } else { MIN_TASKS.div_ceil(strips).min(groups) };
+        let panels_a_share = groups.div_ceil(shares) * panels_a_group;
         parallel::for_each_index(strips * shares, |task| {
             let (share, index) = (task / strips, task % strips);
             let first = index * tiles_a_strip;
             let count = tiles_a_strip.min(tiles.saturating_sub(first));
-            let groups = groups.get(share * groups_a_share..).unwrap_or_default();
-            let groups = &groups[..groups_a_share.min(groups.len())];
-            if count == 0 || groups.is_empty() {
+            let panels = self.weights.panels.chunks(panels_a_share).nth(share).unwrap_or_default();
+            if count == 0 || panels.is_empty() {
                 return;
             }
             SCRATCH.with_borrow_mut(|scratch| {
@@ -182,7 +181,7 @@ impl WinogradPass<'_> {
                 // disjoint pixels or disjoint channels.
                 unsafe {
                     transform_source_fn(self.level)(&strip);
-                    for panels in groups {
+                    for panels in panels.chunks(panels_a_group) {
                         strip.panels = panels;
                         strip.multiply();
                         transform_sums_fn(self.level)(&strip);

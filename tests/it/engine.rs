@@ -114,6 +114,20 @@ fn squeezenet_agrees_with_f64() {
     agrees_with_f64(&graph, target, 64);
 }
 
+/// Large maps are handed over in bands, by plans that small pictures do not need.
+#[test]
+fn plans_for_pictures_of_any_size_can_be_made() {
+    let graph = catalogue::open(catalogue::DEFAULT).unwrap();
+    let target = graph.find("block9").unwrap();
+    let net = FrozenNet::new(graph, &[target]);
+    for [height, width] in [[1024, 1024], [700, 1900], [2048, 1366], [4096, 333], [3, 5000]] {
+        for with_gradient in [false, true] {
+            let bytes = net.session_bytes(&Shape::maps(1, 3, height, width), with_gradient).unwrap();
+            assert!(bytes > height * width * 3 * size_of::<f32>(), "{height}×{width}: {bytes}");
+        }
+    }
+}
+
 /// Ten steps of the published algorithm, by its definition, with the plain engine in f64.
 fn plain_dream(graph: &Graph, target: NodeId, [height, width]: [usize; 2], photo: &[f32], rolls: &[Roll]) -> Vec<f32> {
     const STEP_SIZE: f64 = 1.5;

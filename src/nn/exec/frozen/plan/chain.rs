@@ -332,7 +332,8 @@ fn hands_over(first: &Task, second: &Task, uses: &[usize], min_floats: usize) ->
     let [batch, _, height, width] = target.maps;
     target == source
         && target.channel == 0
-        && uses[buffer] == 2
+        // A buffer that has been added since is that of a gradient that others contribute to.
+        && uses.get(buffer) == Some(&2)
         && second_target.buffer != buffer
         && first_add.is_none_or(|add| add.buffer != buffer)
         && add.is_none_or(|add| add.buffer != buffer)

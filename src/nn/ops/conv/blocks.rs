@@ -7,13 +7,11 @@ use crate::base::simd::{LANES, Lanes, Level, PortableLanes};
 
 /// sums = source · weights, all rows.
 pub struct BlockProduct {
-    /// `[segment][block][row][16]`, where a segment has as many blocks of 16 columns as hold `depth`.
+    /// `[depth / 16, rounded up][row][16]`.
     pub source: *const f32,
     pub rows: usize,
-    pub segments: usize,
-    /// Columns of a segment.
     pub depth: usize,
-    /// `segments · depth` rows of `columns`.
+    /// `depth` rows of `columns`.
     pub weights: *const f32,
     /// 16, or 32 where the level's register tile is that wide.
     pub columns: usize,
@@ -109,21 +107,15 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(product: &Bloc
         let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
         let mut weights = product.weights;
         let mut source = product.source.add(first * LANES);
-        for _ in 0..product.segments {
-            for _ in 0..blocks {
-                for k in 0..LANES {
-                    add_outer::<L, ROWS, VECTORS>(source.add(k), weights.add(k * VECTORS * LANES), &mut sums);
-                }
-                weights = weights.add(LANES * VECTORS * LANES);
-                source = source.add(product.rows * LANES);
+        for _ in 0..blocks {
+            for k in 0..LANES {
+                add_outer::<L, ROWS, VECTORS>(source.add(k), weights.add(k * VECTORS * LANES), &mut sums);
             }
-            if rest > 0 {
-                for k in 0..rest {
-                    add_outer::<L, ROWS, VECTORS>(source.add(k), weights, &mut sums);
-                    weights = weights.add(VECTORS * LANES);
-                }
-                source = source.add(product.rows * LANES);
-            }
+            weights = weights.add(LANES * VECTORS * LANES);
+            source = source.add(product.rows * LANES);
+        }
+        for k in 0..rest {
+            add_outer::<L, ROWS, VECTORS>(source.add(k), weights.add(k * VECTORS * LANES), &mut sums);
         }
         for row in 0..ROWS {
             for v in 0..VECTORS {
@@ -141,37 +133,28 @@ mod tests {
     fn every_height_of_tile_agrees_with_the_definition_at_every_level() {
         for level in Level::available() {
             let widest = if level == Level::Avx512 { 32 } else { 16 };
-            for (rows, segments, depth, columns) in (1..=15).flat_map(|rows: usize| {
-                [(rows, 1, 5usize, 16usize), (rows, 3usize, 21, 16), (rows, 2, 32, widest), (rows + 20, 1, 1, widest)]
-            }) {
-                let blocks = depth.div_ceil(LANES);
-                let at = |row: usize, s: usize, k: usize| ((row * 7 + s * 5 + k * 3) % 11) as f32 - 5.0;
-                let weight = |s: usize, k: usize, c: usize| ((s * 3 + k * 5 + c * 7) % 13) as f32 - 6.0;
-                let mut source = vec![f32::NAN; segments * blocks * rows * LANES];
+            for (rows, depth, columns) in (1..=15usize)
+                .flat_map(|rows| [(rows, 5usize, 16usize), (rows, 21, 16), (rows, 32, widest), (rows + 20, 1, widest)])
+            {
+                let at = |row: usize, k: usize| ((row * 7 + k * 3) % 11) as f32 - 5.0;
+                let weight = |k: usize, c: usize| ((k * 5 + c * 7) % 13) as f32 - 6.0;
+                let mut source = vec![f32::NAN; depth.div_ceil(LANES) * rows * LANES];
                 let mut weights = Vec::new();
-                for (s, k) in (0..segments).flat_map(|s| (0..depth).map(move |k| (s, k))) {
+                for k in 0..depth {
                     for row in 0..rows {
-                        source[((s * blocks + k / LANES) * rows + row) * LANES + k % LANES] = at(row, s, k);
+                        source[(k / LANES * rows + row) * LANES + k % LANES] = at(row, k);
                     }
-                    weights.extend((0..columns).map(|c| weight(s, k, c)));
+                    weights.extend((0..columns).map(|c| weight(k, c)));
                 }
                 let mut sums = vec![f32::NAN; rows * columns];
-                let product = BlockProduct {
-                    source: source.as_ptr(),
-                    rows,
-                    segments,
-                    depth,
-                    weights: weights.as_ptr(),
-                    columns,
-                    sums: sums.as_mut_ptr(),
-                };
+                let (source, weights) = (source.as_ptr(), weights.as_ptr());
+                let product = BlockProduct { source, rows, depth, weights, columns, sums: sums.as_mut_ptr() };
                 // SAFETY: the level is available, and everything has the extents of the product.
                 unsafe { block_product_fn(level)(&product) };
                 for (row, c) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
-                    let taps = (0..segments).flat_map(|s| (0..depth).map(move |k| (s, k)));
-                    let want: f32 = taps.map(|(s, k)| at(row, s, k) * weight(s, k, c)).sum();
+                    let want: f32 = (0..depth).map(|k| at(row, k) * weight(k, c)).sum();
                     let got = sums[(c / LANES * rows + row) * LANES + c % LANES];
-                    assert_eq!(got, want, "{level:?}, {rows} rows of {segments} × {depth}, [{row}, {c}]");
+                    assert_eq!(got, want, "{level:?}, {rows} rows of {depth}, [{row}, {c}]");
                 }
             }
         }

@@ -19,10 +19,17 @@ pub struct TileSize {
 }
 
 pub const fn tile_size(level: Level) -> TileSize {
+    const fn of<L: Lanes>() -> TileSize {
+        TileSize { rows: L::TILE_ROWS, columns: L::TILE_VECTORS * LANES }
+    }
     match level {
-        Level::Avx512 => TileSize { rows: 14, columns: 2 * LANES },
-        Level::Avx2 => TileSize { rows: 6, columns: LANES },
-        Level::Portable => TileSize { rows: 4, columns: LANES },
+        Level::Portable => of::<PortableLanes>(),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => of::<Avx2Lanes>(),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => of::<Avx512Lanes>(),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => of::<PortableLanes>(),
     }
 }
 
@@ -92,7 +99,7 @@ unsafe fn sums<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
 unsafe fn portable(tile: &Tile) {
     debug_assert_eq!(tile.columns, LANES);
     // SAFETY: as the caller vouches.
-    unsafe { sums::<PortableLanes, { tile_size(Level::Portable).rows }, 1>(tile) }
+    unsafe { sums::<PortableLanes, { PortableLanes::TILE_ROWS }, 1>(tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -100,7 +107,7 @@ unsafe fn portable(tile: &Tile) {
 unsafe fn avx2(tile: &Tile) {
     debug_assert_eq!(tile.columns, LANES);
     // SAFETY: as the caller vouches; the features are enabled here.
-    unsafe { sums::<Avx2Lanes, { tile_size(Level::Avx2).rows }, 1>(tile) }
+    unsafe { sums::<Avx2Lanes, { Avx2Lanes::TILE_ROWS }, 1>(tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -109,9 +116,9 @@ unsafe fn avx512(tile: &Tile) {
     // SAFETY: as the caller vouches; the feature is enabled here.
     unsafe {
         if tile.columns == LANES {
-            sums::<Avx512Lanes, { tile_size(Level::Avx512).rows }, 1>(tile)
+            sums::<Avx512Lanes, { Avx512Lanes::TILE_ROWS }, 1>(tile)
         } else {
-            sums::<Avx512Lanes, { tile_size(Level::Avx512).rows }, 2>(tile)
+            sums::<Avx512Lanes, { Avx512Lanes::TILE_ROWS }, 2>(tile)
         }
     }
 }

@@ -252,7 +252,6 @@ impl Strip<'_> {
                     block_product_fn(self.pass.level)(&BlockProduct {
                         source: self.points.add(point * source_stride),
                         rows: self.count,
-                        segments: 1,
                         depth: weights.depth,
                         weights: weights.data.as_ptr().add(point * weights.point_len + panel.start()),
                         columns: panel.width(),

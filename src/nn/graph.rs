@@ -181,13 +181,11 @@ impl Graph {
     }
 
     /// A node's parameters in the op's order.
-    /// The same net with the values of these nodes' parameters only. Of the others no more than the shapes are left.
+    /// The same net, but of other nodes' parameters than these only the shapes.
     pub(crate) fn with_data_of(&self, nodes: &[NodeId]) -> Self {
         let kept: HashSet<&String> = nodes.iter().flat_map(|&id| &self.nodes[id].params).collect();
         let mut lean = self.clone();
-        for (_, param) in lean.params.iter_mut().filter(|(name, _)| !kept.contains(name)) {
-            param.data = Arc::from([]);
-        }
+        lean.params.iter_mut().filter(|(name, _)| !kept.contains(name)).for_each(|(_, param)| param.data = [].into());
         lean
     }
 

@@ -31,6 +31,9 @@ pub struct FrozenNet {
     inner: Arc<Inner>,
 }
 
+/// As [`Inner::chained_floats`].
+const CHAINED_FLOATS: [usize; 2] = [plan::chain::MIN_FLOATS, plan::chain::MIN_TILED_FLOATS];
+
 struct Inner {
     graph: Arc<Graph>,
     targets: Vec<NodeId>,
@@ -49,12 +52,12 @@ impl FrozenNet {
 
     /// As [`FrozenNet::new`], for an instruction set that must be available.
     pub fn with_level(graph: Arc<Graph>, targets: &[NodeId], level: Level) -> Self {
-        Self::with_chains(graph, targets, level, [plan::chain::MIN_FLOATS, plan::chain::MIN_TILED_FLOATS])
+        Self::with_chains(graph, targets, level, CHAINED_FLOATS)
     }
 
     fn with_chains(graph: Arc<Graph>, targets: &[NodeId], level: Level, chained_floats: [usize; 2]) -> Self {
         let units = units::units(&graph, targets, level);
-        Self { inner: Arc::new(Inner { graph, targets: targets.to_vec(), units, level, chained_floats }) }
+        Self::of_units(graph, targets, units, level, chained_floats)
     }
 
     /// As [`FrozenNet::new`], but lets go of the weights that are packed: [`FrozenNet::graph`] then knows no more than their
@@ -63,14 +66,11 @@ impl FrozenNet {
         let units = units::units(graph, targets, Level::active());
         let used = units.units.iter().filter(|unit| !matches!(unit.kind, UnitKind::Conv(_)));
         let used: Vec<NodeId> = used.map(|unit| unit.output).collect();
-        let inner = Inner {
-            graph: Arc::new(graph.with_data_of(&used)),
-            targets: targets.to_vec(),
-            units,
-            level: Level::active(),
-            chained_floats: [plan::chain::MIN_FLOATS, plan::chain::MIN_TILED_FLOATS],
-        };
-        Self { inner: Arc::new(inner) }
+        Self::of_units(Arc::new(graph.with_data_of(&used)), targets, units, Level::active(), CHAINED_FLOATS)
+    }
+
+    fn of_units(graph: Arc<Graph>, targets: &[NodeId], units: Units, level: Level, chained_floats: [usize; 2]) -> Self {
+        Self { inner: Arc::new(Inner { graph, targets: targets.to_vec(), units, level, chained_floats }) }
     }
 
     pub fn graph(&self) -> &Arc<Graph> {

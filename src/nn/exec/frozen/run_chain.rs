@@ -136,12 +136,9 @@ impl Work<'_> {
     }
 }
 
-fn target_of(step: &Step) -> &Place {
-    match &step.task {
-        Task::ConvForward { target, .. }
-        | Task::ConvBackward { target, .. }
-        | Task::PoolForward { target, .. }
-        | Task::PoolBackward { target, .. } => target,
-        _ => unreachable!("a chain is made of convolutions and pools"),
+fn target_of(step: &Step) -> Place {
+    match step.task.ends() {
+        Some((_, target, _)) => target,
+        None => unreachable!("a chain is made of convolutions and pools"),
     }
 }

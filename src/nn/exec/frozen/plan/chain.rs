@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::{Builder, Geometry, Place, Span, Step, Task};
+use super::{Builder, Geometry, Place, Step, Task};
 use crate::nn::exec::frozen::buffers::BufferId;
 use crate::nn::exec::frozen::units::UnitKind;
 use crate::nn::ops::conv::frozen::{Direction, Lattices};
@@ -65,61 +65,6 @@ pub struct Part {
     pub lattices: Option<Lattices>,
 }
 
-/// The places that a step of a chain reads and writes, and what it adds.
-fn ends(task: &Task) -> Option<(Place, Place, Option<Place>)> {
-    match *task {
-        Task::ConvForward { source, target, add, .. }
-        | Task::ConvBackward { source, target, add, .. }
-        | Task::PoolBackward { source, target, add, .. } => Some((source, target, add)),
-        Task::PoolForward { source, target, .. } => Some((source, target, None)),
-        _ => None,
-    }
-}
-
-fn target_mut(task: &mut Task) -> Option<&mut Place> {
-    match task {
-        Task::ConvForward { target, .. }
-        | Task::ConvBackward { target, .. }
-        | Task::PoolForward { target, .. }
-        | Task::PoolBackward { target, .. } => Some(target),
-        _ => None,
-    }
-}
-
-impl Task {
-    /// Replaces a buffer by another wherever it is named.
-    fn rename(&mut self, from: BufferId, to: BufferId) {
-        let place = |place: &mut Place| {
-            if place.buffer == from {
-                place.buffer = to;
-            }
-        };
-        let span = |span: &mut Span| {
-            if span.buffer == from {
-                span.buffer = to;
-            }
-        };
-        match self {
-            Self::ConvForward { source, target, add, .. }
-            | Self::ConvBackward { source, target, add, .. }
-            | Self::PoolBackward { source, target, add, .. }
-            | Self::Finish { source, target, add, .. } => {
-                [source, target].into_iter().chain(add).for_each(place);
-            }
-            Self::PoolForward { source, target, .. } => [source, target].into_iter().for_each(place),
-            Self::Chain(chain) => chain.stages.iter_mut().for_each(|stage| stage.task.rename(from, to)),
-            Self::Zero(zeroed) => span(zeroed),
-            Self::OpForward { inputs, output, saved } => {
-                inputs.iter_mut().chain([output, &mut saved.span]).for_each(span);
-            }
-            Self::OpBackward { inputs, output, saved, d_output, d_inputs } => {
-                let all = inputs.iter_mut().flatten().chain(output).chain([&mut saved.span, d_output]).chain(d_inputs);
-                all.for_each(span);
-            }
-        }
-    }
-}
-
 impl Builder<'_> {
     /// Replaces steps that hand over maps of `min_floats` or more by chains, and forgets the buffers between their stages.
     pub(super) fn fuse_chains(&mut self, [min_floats, min_tiled]: [usize; 2]) {
@@ -168,8 +113,8 @@ impl Builder<'_> {
     /// A gradient that goes on in the memory of the one that it is made from, as that of a residual block's input does: in
     /// a chain, whose source is still read when its target is written already, it goes on in memory of its own.
     fn part_ends(&mut self, chain: &mut Chain, later: &mut [Step]) {
-        let (Some((source, ..)), Some(last)) = (ends(&chain.stages[0].task), chain.stages.last_mut()) else { return };
-        let Some(target) = target_mut(&mut last.task).filter(|target| target.buffer == source.buffer) else { return };
+        let (Some((source, ..)), Some(last)) = (chain.stages[0].task.ends(), chain.stages.last_mut()) else { return };
+        let Some(target) = last.task.target_mut().filter(|target| target.buffer == source.buffer) else { return };
         let [batch, _, height, width] = target.maps;
         let own = self.layout.add(batch * height * width * target.pixel_stride, self.end());
         let shared = std::mem::replace(&mut target.buffer, own);
@@ -193,7 +138,7 @@ impl Builder<'_> {
             stage.task.buffers(&mut |buffer| moments.iter().for_each(|&moment| self.layout.touch(buffer, moment)));
         }
         for stage in &chain.stages[..chain.stages.len() - 1] {
-            if let Some((_, target, _)) = ends(&stage.task) {
+            if let Some((_, target, _)) = stage.task.ends() {
                 self.layout.discard(target.buffer);
             }
         }
@@ -210,7 +155,7 @@ impl Builder<'_> {
         let with_its_pool = matches!(stages, [first, second] if matches!(first.task, Task::PoolBackward { .. })
             || matches!(second.task, Task::PoolForward { .. }));
         let handed_over =
-            |step: &Step| ends(&step.task).map_or(0, |(_, place, _)| place.maps.iter().product::<usize>());
+            |step: &Step| step.task.ends().map_or(0, |(_, place, _)| place.maps.iter().product::<usize>());
         let worth_it = with_its_pool && handed_over(&stages[0]) >= self.tiled_floats;
         if squares_between || (tiled && !worth_it) || !self.may_run_together(stages) {
             return None;
@@ -220,7 +165,7 @@ impl Builder<'_> {
 
     /// Whether no stage reads elsewhere what the last one writes, unless that can be parted.
     fn may_run_together(&self, stages: &[Step]) -> bool {
-        let all: Vec<_> = stages.iter().filter_map(|step| ends(&step.task)).collect();
+        let all: Vec<_> = stages.iter().filter_map(|step| step.task.ends()).collect();
         let (Some(&(source, ..)), Some((&(_, target, last_add), others))) = (all.first(), all.split_last()) else {
             return false;
         };
@@ -243,7 +188,7 @@ impl Builder<'_> {
 
     fn cut(&self, stages: &[Step], granules: &[usize], round_rows: usize) -> Option<Chain> {
         let places: Vec<(Place, Place)> =
-            stages.iter().filter_map(|step| ends(&step.task)).map(|(source, target, _)| (source, target)).collect();
+            stages.iter().filter_map(|step| step.task.ends()).map(|(source, target, _)| (source, target)).collect();
         let last = stages.len() - 1;
         let [images, _, height, _] = places[last].1.maps;
         let chunk_rows = height.div_ceil(CHUNKS).next_multiple_of(round_rows);
@@ -325,7 +270,7 @@ impl Builder<'_> {
 
 /// Whether what `first` computes is large, and read by `second` only, as a whole.
 fn hands_over(first: &Task, second: &Task, uses: &[usize], min_floats: usize) -> bool {
-    let (Some((_, target, first_add)), Some((source, second_target, add))) = (ends(first), ends(second)) else {
+    let (Some((_, target, first_add)), Some((source, second_target, add))) = (first.ends(), second.ends()) else {
         return false;
     };
     let buffer: BufferId = target.buffer;

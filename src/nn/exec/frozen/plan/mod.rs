@@ -5,154 +5,21 @@
 
 mod backward;
 pub mod chain;
+mod task;
 
 use std::collections::{HashMap, HashSet};
 
-use chain::Chain;
+pub use task::{BitsPlace, Ending, Place, Saved, Span, Step, Task};
 
 use crate::base::simd::LANES;
 use crate::base::tensor::Shape;
-use crate::nn::exec::frozen::buffers::{BufferId, Layout, Offsets};
-use crate::nn::exec::frozen::units::{Clamp, ConvUnit, Unit, UnitKind, Units};
+use crate::nn::exec::frozen::buffers::{Layout, Offsets};
+use crate::nn::exec::frozen::units::{ConvUnit, Unit, UnitKind, Units};
 use crate::nn::graph::{Graph, GraphError, NodeId};
 use crate::nn::ops::conv::frozen::Lattices;
 use crate::nn::ops::pool::FrozenMaxPool;
 use crate::nn::ops::window::Window;
 use crate::nn::ops::{Keeps, MapAxis, Op, Operator};
-
-/// Maps inside a buffer: a range of channels of pixels that lie `pixel_stride` floats apart.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
-    pub buffer: BufferId,
-    pub channel: usize,
-    pub pixel_stride: usize,
-    /// `[batch, channels, height, width]`; meaningless for values that are no maps.
-    pub maps: [usize; 4],
-}
-
-/// Mask bits inside a buffer: 16 channels a `u16`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BitsPlace {
-    pub buffer: BufferId,
-    pub group: usize,
-    pub stride: usize,
-}
-
-/// A whole buffer, or nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Span {
-    pub buffer: BufferId,
-    pub floats: usize,
-}
-
-/// What happens to a result before it is written.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ending {
-    Plain,
-    Clamp(Clamp, Option<BitsPlace>),
-    Gate(BitsPlace),
-}
-
-/// One thing to do.
-#[derive(Clone, Debug)]
-pub enum Task {
-    ConvForward {
-        source: Place,
-        target: Place,
-        add: Option<Place>,
-        ending: Ending,
-    },
-    ConvBackward {
-        source: Place,
-        target: Place,
-        add: Option<Place>,
-        ending: Ending,
-    },
-    PoolForward {
-        source: Place,
-        target: Place,
-        winners: Option<BufferId>,
-    },
-    PoolBackward {
-        source: Place,
-        target: Place,
-        add: Option<Place>,
-        ending: Ending,
-        winners: BufferId,
-    },
-    /// Copies maps, adding and gating; in place where source and target are the same.
-    Finish {
-        source: Place,
-        target: Place,
-        add: Option<Place>,
-        ending: Ending,
-    },
-    /// Steps that run together, band by band.
-    Chain(Box<Chain>),
-    Zero(Span),
-    OpForward {
-        inputs: Vec<Span>,
-        output: Span,
-        saved: Saved,
-    },
-    OpBackward {
-        inputs: Vec<Option<Span>>,
-        output: Option<Span>,
-        saved: Saved,
-        d_output: Span,
-        d_inputs: Vec<Span>,
-    },
-}
-
-impl Task {
-    /// Calls `each` for every buffer that is read or written, as often as it is named.
-    fn buffers(&self, each: &mut dyn FnMut(BufferId)) {
-        let ending = |ending: &Ending| match ending {
-            Ending::Plain | Ending::Clamp(_, None) => None,
-            Ending::Clamp(_, Some(bits)) | Ending::Gate(bits) => Some(bits.buffer),
-        };
-        let buffer = |place: &Option<Place>| place.map(|place| place.buffer);
-        match self {
-            Self::ConvForward { source, target, add, ending: end }
-            | Self::ConvBackward { source, target, add, ending: end }
-            | Self::Finish { source, target, add, ending: end } => {
-                [Some(source.buffer), Some(target.buffer), buffer(add), ending(end)]
-                    .into_iter()
-                    .flatten()
-                    .for_each(each);
-            }
-            Self::PoolForward { source, target, winners } => {
-                [Some(source.buffer), Some(target.buffer), *winners].into_iter().flatten().for_each(each);
-            }
-            Self::PoolBackward { source, target, add, ending: end, winners } => {
-                let all = [Some(source.buffer), Some(target.buffer), buffer(add), ending(end), Some(*winners)];
-                all.into_iter().flatten().for_each(each);
-            }
-            Self::Chain(chain) => chain.stages.iter().for_each(|stage| stage.task.buffers(each)),
-            Self::Zero(span) => each(span.buffer),
-            Self::OpForward { inputs, output, saved } => {
-                inputs.iter().chain([output, &saved.span]).for_each(|span| each(span.buffer));
-            }
-            Self::OpBackward { inputs, output, saved, d_output, d_inputs } => {
-                let all = inputs.iter().flatten().chain(output).chain([&saved.span, d_output]).chain(d_inputs);
-                all.for_each(|span| each(span.buffer));
-            }
-        }
-    }
-}
-
-/// What an op saves for its way back: bytes at the start of a span of whole floats.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Saved {
-    pub span: Span,
-    pub bytes: usize,
-}
-
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub unit: usize,
-    pub task: Task,
-}
 
 /// The geometry of a unit for maps of one size.
 pub enum Geometry {

@@ -167,25 +167,23 @@ impl Plan {
                     InputGradient::First
                 });
             }
-            let conv = net.conv(id).map(|conv| {
-                let Op::Conv2d(op) = &node.op else { unreachable!("only convolutions are packed") };
-                let geometry = op.geometry_of(&shapes[node.inputs[0]], &shapes[id]);
-                let gradient = net.learns(id, 0).then(|| {
-                    let gradient = WeightGradient::new(Level::active(), geometry);
-                    let workspace = lives.add(gradient.workspace_floats(), backward_at(id));
-                    (gradient, workspace)
-                });
-                let lattices = conv.conv.lattices(&[geometry.rows, geometry.columns]);
-                ConvStep { geometry, lattices, gradient }
-            });
+            let conv = conv_step(net, id, &shapes, |floats| lives.add(floats, backward_at(id)));
             steps[id] = Some(Step { node: id, inputs: node.inputs.clone(), keeps, backward, d_inputs, conv });
         }
 
+        let mut plan = Self { steps, shapes, blobs, d_blobs, slots: Vec::new() };
+        plan.settle(&lives);
+        Ok(plan)
+    }
+
+    /// Lays lives out in slots, and puts slots in the places of lives.
+    fn settle(&mut self, lives: &Lives) {
         let (slot_of, slots) = lives.slots();
-        for id in blobs.iter_mut().chain(&mut d_blobs).flatten() {
+        self.slots = slots;
+        for id in self.blobs.iter_mut().chain(&mut self.d_blobs).flatten() {
             *id = slot_of[*id];
         }
-        for step in steps.iter_mut().flatten() {
+        for step in self.steps.iter_mut().flatten() {
             for d_input in &mut step.d_inputs {
                 if let InputGradient::Again(slot) = d_input {
                     *slot = slot_of[*slot];
@@ -195,8 +193,27 @@ impl Plan {
                 *workspace = slot_of[*workspace];
             }
         }
-        Ok(Self { steps, shapes, blobs, d_blobs, slots })
     }
+}
+
+/// What the convolution of a node needs; `workspace` gives it so many floats of memory for its way back.
+fn conv_step(
+    net: &TrainingNet,
+    id: NodeId,
+    shapes: &[Shape],
+    workspace: impl FnOnce(usize) -> SlotId,
+) -> Option<ConvStep> {
+    let conv = net.conv(id)?;
+    let node = net.graph().node(id);
+    let Op::Conv2d(op) = &node.op else { unreachable!("only convolutions are packed") };
+    let geometry = op.geometry_of(&shapes[node.inputs[0]], &shapes[id]);
+    let gradient = net.learns(id, 0).then(|| {
+        let gradient = WeightGradient::new(Level::active(), geometry);
+        let workspace = workspace(gradient.workspace_floats());
+        (gradient, workspace)
+    });
+    let lattices = conv.conv.lattices(&[geometry.rows, geometry.columns]);
+    Some(ConvStep { geometry, lattices, gradient })
 }
 
 #[cfg(test)]

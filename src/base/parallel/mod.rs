@@ -4,8 +4,13 @@
 //! bytes on one thread and on many.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 
 use rayon::prelude::*;
+
+mod team;
+
+use team::Team;
 
 /// Fixes the size of the thread pool for the whole process; `None` leaves it to `RAYON_NUM_THREADS` or the cores.
 /// Only the first call of a process has an effect; returns the number of threads in use.
@@ -63,19 +68,18 @@ pub fn for_each_index(count: usize, task: impl Fn(usize) + Sync + Send) {
         0 => {}
         1 => task(0),
         _ if ALONE.get() => (0..count).for_each(task),
-        _ => (0..count).into_par_iter().with_max_len(1).for_each(task),
+        _ => match Team::led() {
+            Some(team) => team.run(count, &task),
+            None => (0..count).into_par_iter().with_max_len(1).for_each(task),
+        },
     }
 }
 
 /// Runs `task(i, chunk)` for consecutive chunks of `chunk_len` elements (the last may be shorter).
 pub fn for_each_chunk_mut<T: Send>(data: &mut [T], chunk_len: usize, task: impl Fn(usize, &mut [T]) + Sync + Send) {
-    if data.len() <= chunk_len {
-        if !data.is_empty() {
-            task(0, data);
-        }
-        return;
-    }
-    data.par_chunks_mut(chunk_len.max(1)).with_max_len(1).enumerate().for_each(|(i, chunk)| task(i, chunk));
+    let chunks = Chunks::of(data, chunk_len);
+    // SAFETY: every index comes once.
+    for_each_index(chunks.count(), |index| task(index, unsafe { chunks.get(index) }));
 }
 
 /// As [`for_each_chunk_mut`] for two slices of the same length, cut at the same places.
@@ -86,24 +90,54 @@ pub fn for_each_chunk_pair_mut<A: Send, B: Send>(
     task: impl Fn(usize, &mut [A], &mut [B]) + Sync + Send,
 ) {
     assert_eq!(a.len(), b.len(), "slices that are cut together have the same length");
-    if a.len() <= chunk_len {
-        if !a.is_empty() {
-            task(0, a, b);
-        }
-        return;
+    let (a, b) = (Chunks::of(a, chunk_len), Chunks::of(b, chunk_len));
+    // SAFETY: every index comes once.
+    for_each_index(a.count(), |index| unsafe { task(index, a.get(index), b.get(index)) });
+}
+
+/// A slice in chunks that several threads write.
+struct Chunks<'a, T> {
+    start: *mut T,
+    len: usize,
+    chunk_len: usize,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: gives out `&mut [T]`, each part to one caller.
+unsafe impl<T: Send> Sync for Chunks<'_, T> {}
+
+impl<'a, T> Chunks<'a, T> {
+    fn of(data: &'a mut [T], chunk_len: usize) -> Self {
+        Self { start: data.as_mut_ptr(), len: data.len(), chunk_len: chunk_len.max(1), slice: PhantomData }
     }
-    let chunks = a.par_chunks_mut(chunk_len.max(1)).zip(b.par_chunks_mut(chunk_len.max(1)));
-    chunks.with_max_len(1).enumerate().for_each(|(i, (a, b))| task(i, a, b));
+
+    fn count(&self) -> usize {
+        self.len.div_ceil(self.chunk_len)
+    }
+
+    /// # Safety
+    /// For each index only once.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn get(&self, index: usize) -> &mut [T] {
+        let first = index * self.chunk_len;
+        assert!(first < self.len);
+        // SAFETY: inside the slice, and of no other index.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(first), self.chunk_len.min(self.len - first)) }
+    }
 }
 
 /// A sum in `f64` over chunks of a fixed length, added up in order: the same for any number of threads.
 pub fn sum_of<T: Sync>(data: &[T], value: impl Fn(&T) -> f64 + Sync + Send) -> f64 {
     const CHUNK: usize = 1 << 14;
+    let of = |chunk: &[T]| -> f64 { chunk.iter().map(&value).sum() };
     if data.len() <= CHUNK {
-        return data.iter().map(value).sum();
+        return of(data);
     }
-    let partial: Vec<f64> = data.par_chunks(CHUNK).map(|chunk| chunk.iter().map(&value).sum()).collect();
-    partial.iter().sum()
+    let mut sums = vec![0.0; data.len().div_ceil(CHUNK)];
+    for_each_chunk_mut(&mut sums, 1, |index, sum| {
+        sum[0] = of(&data[index * CHUNK..data.len().min((index + 1) * CHUNK)])
+    });
+    sums.iter().sum()
 }
 
 /// Runs `task` once on each thread of the pool, at the same time.
@@ -111,9 +145,10 @@ pub fn on_every_thread(task: impl Fn() + Sync) {
     rayon::broadcast(|_| task());
 }
 
-/// Runs `body` on the pool, so that the parallel loops inside it neither allocate nor wake a sleeping thread twice.
-pub fn install<R: Send>(body: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| body())
+/// Runs `body` on the pool, with all its threads awake until it ends: for work that is many parallel loops, one soon
+/// after the other.
+pub fn together<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    team::together(body)
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ impl Session {
             relu_rule,
             arena: self.arena.start(),
         };
-        parallel::install(move || {
+        parallel::together(move || {
             let machine = &machine;
             match times {
                 // SAFETY: the arena was reserved for this plan, and is borrowed mutably.

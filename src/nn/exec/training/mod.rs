@@ -56,7 +56,7 @@ impl TrainingSession {
     /// Runs forward to the target in training mode. `run.seed` and `run.step` are the key of what is random (dropout).
     pub fn forward(&mut self, net: &mut TrainingNet, run: Run) {
         self.run = Run { mode: Mode::Training, ..run };
-        parallel::install(|| {
+        parallel::together(|| {
             net.pack();
             for id in 1..self.plan.steps.len() {
                 self.forward_node(net, id);
@@ -78,7 +78,7 @@ impl TrainingSession {
 
     /// Sends the seed back to all parameters that are learnt; the net's gradients of before are forgotten.
     pub fn backward(&mut self, net: &mut TrainingNet) {
-        parallel::install(|| {
+        parallel::together(|| {
             net.forget_gradients();
             for id in (1..self.plan.steps.len()).rev() {
                 self.backward_node(net, id);

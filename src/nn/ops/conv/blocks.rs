@@ -1,22 +1,44 @@
-//! A matrix product whose left side lies in blocks of 16 columns, so that the rows of a register tile are found from one
-//! pointer by constant offsets.
+//! A matrix product whose left side lies in blocks of 16 columns of the rows of one register tile, so that these are found
+//! from one pointer by constant offsets.
 
+use super::tile::ROWS_AHEAD;
 #[cfg(target_arch = "x86_64")]
 use crate::base::simd::{Avx2Lanes, Avx512Lanes};
-use crate::base::simd::{LANES, Lanes, Level, PortableLanes};
+use crate::base::simd::{LANES, Lanes, Level, PortableLanes, prefetch, prefetch_early};
 
 /// sums = source · weights, all rows.
 pub struct BlockProduct {
-    /// `[depth / 16, rounded up][row][16]`.
+    /// `[register tile][depth / 16, rounded up][row][16]`.
     pub source: *const f32,
+    pub source_strides: Strides,
     pub rows: usize,
     pub depth: usize,
     /// `depth` rows of `columns`.
     pub weights: *const f32,
     /// 16, or 32 where the level's register tile is that wide.
     pub columns: usize,
-    /// `[columns / 16][row][16]`.
+    /// `[register tile][columns / 16][row][16]`.
     pub sums: *mut f32,
+    pub sums_strides: Strides,
+    /// The weights of the product that will be asked for next: they are fetched meanwhile.
+    pub next_weights: *const f32,
+}
+
+/// Floats from the first row of a register tile to that of the next, and from one of its blocks to the next.
+#[derive(Clone, Copy)]
+pub struct Strides {
+    pub tile: usize,
+    pub block: usize,
+}
+
+/// Rows in register tiles of at most `most`, of nearly equal height: the first row of each, and how many it has.
+#[inline(always)]
+pub fn register_tiles(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = rows.div_ceil(most);
+    (0..tiles).map(move |tile| {
+        let start = |tile: usize| tile * rows / tiles;
+        (start(tile), start(tile + 1) - start(tile))
+    })
 }
 
 /// A function that computes a product.
@@ -37,20 +59,16 @@ pub fn block_product_fn(level: Level) -> BlockProductFn {
     }
 }
 
-/// The rows of a product in register tiles of nearly equal height, each compiled for its height. (Only those that a level
-/// has: a tile that does not fit into its registers takes the compiler long, and is never asked for.)
+/// All register tiles of a product, each compiled for its height. (Only those that a level has: a tile that does not fit
+/// into its registers takes the compiler long, and is never asked for.)
 macro_rules! in_tiles {
     ($product:ident, $lanes:ty, $vectors:literal, $($rows:literal)*) => {{
-        let tiles = $product.rows.div_ceil(<$lanes>::TILE_ROWS);
-        let mut first = 0;
-        for index in 0..tiles {
-            let rows = ($product.rows - first) / (tiles - index);
+        for (tile, (_, rows)) in register_tiles($product.rows, <$lanes>::TILE_ROWS).enumerate() {
             match rows {
-                // SAFETY: as the caller vouches, for rows `first..first + rows`.
-                $($rows => unsafe { tile::<$lanes, $rows, $vectors>($product, first) },)*
-                _ => debug_assert!(rows == 0, "a tile of {rows} rows"),
+                // SAFETY: as the caller vouches, for this tile.
+                $($rows => unsafe { multiply::<$lanes, $rows, $vectors>($product, tile) },)*
+                _ => debug_assert!(false, "a tile of {rows} rows"),
             }
-            first += rows;
         }
     }};
 }
@@ -89,6 +107,7 @@ unsafe fn add_outer<L: Lanes, const ROWS: usize, const VECTORS: usize>(
         let mut columns = [L::splat(0.0); VECTORS];
         for v in 0..VECTORS {
             columns[v] = L::load(weights.add(v * LANES));
+            prefetch(weights.wrapping_add((ROWS_AHEAD * VECTORS + v) * LANES));
         }
         for row in 0..ROWS {
             let x = L::splat(*source.add(row * LANES));
@@ -101,25 +120,31 @@ unsafe fn add_outer<L: Lanes, const ROWS: usize, const VECTORS: usize>(
 
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // As above.
-unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(product: &BlockProduct, first: usize) {
+unsafe fn multiply<L: Lanes, const ROWS: usize, const VECTORS: usize>(product: &BlockProduct, tile: usize) {
     let (blocks, rest) = (product.depth / LANES, product.depth % LANES);
     unsafe {
         let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
         let mut weights = product.weights;
-        let mut source = product.source.add(first * LANES);
+        let mut source = product.source.add(tile * product.source_strides.tile);
+        // Each register tile fetches its share, spread over its sums.
+        let fetched_a_row = product.columns / product.rows.div_ceil(L::TILE_ROWS);
+        let mut next_weights = product.next_weights.wrapping_add(tile * fetched_a_row * product.depth);
         for _ in 0..blocks {
             for k in 0..LANES {
+                prefetch_early(next_weights);
+                next_weights = next_weights.wrapping_add(fetched_a_row);
                 add_outer::<L, ROWS, VECTORS>(source.add(k), weights.add(k * VECTORS * LANES), &mut sums);
             }
             weights = weights.add(LANES * VECTORS * LANES);
-            source = source.add(product.rows * LANES);
+            source = source.add(product.source_strides.block);
         }
         for k in 0..rest {
             add_outer::<L, ROWS, VECTORS>(source.add(k), weights.add(k * VECTORS * LANES), &mut sums);
         }
+        let to = product.sums.add(tile * product.sums_strides.tile);
         for row in 0..ROWS {
             for v in 0..VECTORS {
-                sums[row][v].store(product.sums.add((v * product.rows + first + row) * LANES));
+                sums[row][v].store(to.add(v * product.sums_strides.block + row * LANES));
             }
         }
     }
@@ -128,32 +153,65 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(product: &Bloc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::ops::conv::tile::tile_size;
+
+    #[test]
+    fn register_tiles_cover_all_rows_evenly() {
+        for (rows, most) in (0..50).flat_map(|rows| [1, 4, 14].map(|most| (rows, most))) {
+            let tiles: Vec<_> = register_tiles(rows, most).collect();
+            let mut next = 0;
+            for &(first, count) in &tiles {
+                assert_eq!(first, next);
+                assert!(count <= most && count + 1 >= rows / tiles.len().max(1));
+                next += count;
+            }
+            assert_eq!((next, tiles.len()), (rows, rows.div_ceil(most)));
+        }
+    }
 
     #[test]
     fn every_height_of_tile_agrees_with_the_definition_at_every_level() {
         for level in Level::available() {
-            let widest = if level == Level::Avx512 { 32 } else { 16 };
+            let most = tile_size(level).rows;
+            let widest = tile_size(level).columns;
             for (rows, depth, columns) in (1..=15usize)
                 .flat_map(|rows| [(rows, 5usize, 16usize), (rows, 21, 16), (rows, 32, widest), (rows + 20, 1, widest)])
             {
                 let at = |row: usize, k: usize| ((row * 7 + k * 3) % 11) as f32 - 5.0;
                 let weight = |k: usize, c: usize| ((k * 5 + c * 7) % 13) as f32 - 6.0;
-                let mut source = vec![f32::NAN; depth.div_ceil(LANES) * rows * LANES];
-                let mut weights = Vec::new();
-                for k in 0..depth {
-                    for row in 0..rows {
-                        source[(k / LANES * rows + row) * LANES + k % LANES] = at(row, k);
-                    }
-                    weights.extend((0..columns).map(|c| weight(k, c)));
+                // Strides that are larger than need be.
+                let block = (most + 1) * LANES;
+                let source_strides = Strides { tile: depth.div_ceil(LANES) * block + LANES, block };
+                let sums_strides = Strides { tile: columns / LANES * block + 3, block };
+                let tiles = register_tiles(rows, most).enumerate();
+                let places: Vec<(usize, usize)> =
+                    tiles.flat_map(|(tile, (_, rows))| (0..rows).map(move |row| (tile, row))).collect();
+                let place = |row: usize, column: usize, strides: Strides| {
+                    let (tile, row) = places[row];
+                    tile * strides.tile + column / LANES * strides.block + row * LANES + column % LANES
+                };
+                let mut source = vec![f32::NAN; rows.div_ceil(most) * source_strides.tile];
+                for (row, k) in (0..rows).flat_map(|row| (0..depth).map(move |k| (row, k))) {
+                    source[place(row, k, source_strides)] = at(row, k);
                 }
-                let mut sums = vec![f32::NAN; rows * columns];
-                let (source, weights) = (source.as_ptr(), weights.as_ptr());
-                let product = BlockProduct { source, rows, depth, weights, columns, sums: sums.as_mut_ptr() };
+                let weights: Vec<f32> = (0..depth).flat_map(|k| (0..columns).map(move |c| weight(k, c))).collect();
+                let mut sums = vec![f32::NAN; rows.div_ceil(most) * sums_strides.tile];
+                let product = BlockProduct {
+                    source: source.as_ptr(),
+                    source_strides,
+                    rows,
+                    depth,
+                    weights: weights.as_ptr(),
+                    columns,
+                    sums: sums.as_mut_ptr(),
+                    sums_strides,
+                    next_weights: weights.as_ptr(),
+                };
                 // SAFETY: the level is available, and everything has the extents of the product.
                 unsafe { block_product_fn(level)(&product) };
                 for (row, c) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
                     let want: f32 = (0..depth).map(|k| at(row, k) * weight(k, c)).sum();
-                    let got = sums[(c / LANES * rows + row) * LANES + c % LANES];
+                    let got = sums[place(row, c, sums_strides)];
                     assert_eq!(got, want, "{level:?}, {rows} rows of {depth}, [{row}, {c}]");
                 }
             }

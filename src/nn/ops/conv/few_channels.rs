@@ -6,7 +6,7 @@ use super::general::Geometry;
 use super::lattice::TapGroup;
 use super::packed::PackedWeights;
 use super::padded::{for_each_padded, padded_width};
-use super::tile::{MAX_COLUMNS, MAX_ROWS, Tile, tile_fn, tile_size};
+use super::tile::{Ahead, MAX_COLUMNS, MAX_ROWS, Tile, tile_fn, tile_size};
 use crate::base::parallel;
 use crate::base::simd::Level;
 use crate::nn::ops::finish::{FinishRows, finish_rows_fn};
@@ -102,6 +102,7 @@ impl FewChannels {
                 weights: self.weights.panel(panel).as_ptr(),
                 columns: panel.width(),
                 sums: sums.as_mut_ptr(),
+                ahead: Ahead::NOTHING,
             };
             let (width, columns, column) = (panel.width(), panel.columns, panel.column);
             // SAFETY: every source is the start of a run of `depth` floats inside the padded picture; panel and sums

@@ -4,15 +4,15 @@ use std::cell::RefCell;
 
 use super::lattice::Lattice;
 use super::packed::{PackedWeights, Panel};
-use super::tile::{MAX_COLUMNS, MAX_ROWS, Tile, TileFn, tile_fn, tile_size};
+use super::tile::{Ahead, MAX_COLUMNS, MAX_ROWS, Tile, TileFn, tile_fn, tile_size};
 use crate::base::parallel;
-use crate::base::simd::{LANES, Lanes, Level, for_each_level, prefetch, prefetch_to_write};
+use crate::base::simd::Level;
 use crate::nn::ops::finish::{FinishRows, FinishSquares, finish_rows_fn, finish_squares_fn};
 use crate::nn::ops::maps::{Source, Target};
 
-/// Sources of at most this many channels are copied into rows of taps · channels first: their taps are too short for
-/// the register tile's inner loop.
-const MAX_COPIED_DEPTH: usize = 4;
+/// Taps that lie side by side in sources of at most this many channels count as one tap, of all their channels: they are
+/// too short for the register tile's inner loop.
+const MAX_JOINED_DEPTH: usize = 4;
 /// Tiles that share a panel of weights while it is in the first-level caches.
 const TILES_A_STRIP: usize = 8;
 /// The fewest tasks that a layer is cut into, so that threads find work.
@@ -22,8 +22,12 @@ const MIN_TASKS: usize = 16;
 #[derive(Default)]
 struct Scratch {
     sources: Vec<*const f32>,
-    rows: Vec<f32>,
+    /// Copies of the joined taps that lie outside the source in part.
+    edges: Vec<f32>,
     pixels: Vec<usize>,
+    /// Where each pixel, and what is added to it, begins.
+    targets: Vec<*mut f32>,
+    adds: Vec<*const f32>,
 }
 
 thread_local! {
@@ -86,49 +90,30 @@ impl Pass<'_> {
 
     unsafe fn run_task(&self, task: &Task, tile_fn: TileFn, scratch: &mut Scratch) {
         let tile_rows = tile_size(self.level).rows;
-        let copied = self.weights.depth <= MAX_COPIED_DEPTH && self.weights.taps > 1;
-        self.locate_targets(task, scratch);
-        let (taps, depth) = if copied {
-            // SAFETY: as the caller vouches.
-            unsafe { self.copy_rows(task, scratch, tile_rows) };
-            (1, self.weights.taps * self.weights.depth)
-        } else {
+        self.locate_targets(task, scratch, tile_rows);
+        let joined = self.joined_taps();
+        if joined == 1 {
             self.locate(task, scratch, tile_rows);
-            (self.weights.taps, self.weights.depth)
-        };
+        } else {
+            // SAFETY: as the caller vouches.
+            unsafe { self.locate_joined(task, scratch, tile_rows, joined) };
+        }
+        let (taps, depth) = (self.weights.taps / joined, self.weights.depth * joined);
         let mut sums = [0.0f32; MAX_ROWS * MAX_COLUMNS];
         for panel in &self.weights.panels[task.panels.clone()] {
             let weights = self.weights.panel(panel);
             for (index, pixels) in scratch.pixels.chunks(tile_rows).enumerate() {
                 let sources = scratch.sources[index * taps * tile_rows..][..taps * tile_rows].as_ptr();
-                let tile = Tile {
-                    sources,
-                    taps,
-                    depth,
-                    weights: weights.as_ptr(),
-                    columns: panel.width(),
-                    sums: sums.as_mut_ptr(),
-                };
-                self.prefetch_target(panel, pixels);
+                let first = index * tile_rows;
+                let adds = scratch.adds.get(first).map_or(std::ptr::null(), std::ptr::from_ref);
+                let ahead = Ahead { targets: &raw const scratch.targets[first], adds, column: panel.column };
+                let (weights, columns) = (weights.as_ptr(), panel.width());
+                let tile = Tile { sources, taps, depth, weights, columns, sums: sums.as_mut_ptr(), ahead };
                 // SAFETY: the sources are `taps · rows` valid pointers to `depth` floats; panel and sums have the
                 // tile's extents; the rest is as the caller vouches.
                 unsafe {
                     tile_fn(&tile);
                     self.finish(panel, &sums, pixels);
-                }
-            }
-        }
-    }
-
-    /// Has the cache lines fetched that the epilogue will read and write, while the sums are computed.
-    #[inline(always)]
-    fn prefetch_target(&self, panel: &Panel, pixels: &[usize]) {
-        let Target { data, pixel_stride, finish, .. } = self.target;
-        for &pixel in pixels {
-            for column in (panel.column..panel.column + panel.columns).step_by(LANES) {
-                prefetch_to_write(data.wrapping_add(pixel * pixel_stride + column));
-                if !finish.add.is_null() {
-                    prefetch(finish.add.wrapping_add(pixel * finish.add_stride + column));
                 }
             }
         }
@@ -153,12 +138,23 @@ impl Pass<'_> {
     }
 
     /// Fills in the target pixel of every row.
-    fn locate_targets(&self, task: &Task, scratch: &mut Scratch) {
+    fn locate_targets(&self, task: &Task, scratch: &mut Scratch, tile_rows: usize) {
         let Lattice { start, step, .. } = self.lattice;
+        let Target { data, height, width, pixel_stride, finish } = self.target;
         scratch.pixels.clear();
-        scratch.pixels.extend(Places::of(self.lattice, task).map(|[n, i, j]| {
-            (n * self.target.height + start[0] + i * step[0]) * self.target.width + start[1] + j * step[1]
-        }));
+        scratch.targets.clear();
+        scratch.adds.clear();
+        for Run { image, at: [i, j], len, .. } in runs(self.lattice, task, tile_rows) {
+            let first = (image * height + start[0] + i * step[0]) * width + start[1] + j * step[1];
+            let pixels = (0..len).map(|index| first + index * step[1]);
+            scratch.pixels.extend(pixels.clone());
+            scratch.targets.extend(pixels.clone().map(|pixel| data.wrapping_add(pixel * pixel_stride)));
+            if !finish.add.is_null() {
+                scratch.adds.extend(pixels.map(|pixel| finish.add.wrapping_add(pixel * finish.add_stride)));
+            }
+        }
+        fill_up(&mut scratch.targets, tile_rows);
+        fill_up(&mut scratch.adds, tile_rows);
     }
 
     /// Fills in the source pointer of every tap: `[tile][tap][row]`. Rows that fill up the last tile repeat its last row.
@@ -169,117 +165,126 @@ impl Pass<'_> {
         let rows = task.end_row - task.first_row;
         scratch.sources.clear();
         scratch.sources.resize(rows.div_ceil(tile_rows) * taps * tile_rows, self.zeros.as_ptr());
-        if taps == 0 {
-            return;
-        }
-        let mut places = Places::of(self.lattice, task);
-        for sources in scratch.sources.chunks_exact_mut(taps * tile_rows) {
-            let mut filled = 0;
-            for (row, [n, i, j]) in places.by_ref().take(tile_rows).enumerate() {
-                let (y, x) = ((i * source_step[0]) as isize, (j * source_step[1]) as isize);
-                let image = data.wrapping_add(n * height * width * pixel_stride);
-                for (sources, &[dy, dx]) in sources.chunks_exact_mut(tile_rows).zip(offsets) {
-                    let (y, x) = ((y + dy) as usize, (x + dx) as usize);
-                    // Negative positions wrap to huge ones.
-                    if y < height && x < width {
-                        sources[row] = image.wrapping_add((y * width + x) * pixel_stride);
+        for Run { image, at: [i, j], tile, row, len } in runs(self.lattice, task, tile_rows) {
+            let image = data.wrapping_add(image * height * width * pixel_stride);
+            for (tap, &[dy, dx]) in offsets.iter().enumerate() {
+                // Negative positions wrap to huge ones.
+                let y = ((i * source_step[0]) as isize + dy) as usize;
+                if y < height {
+                    let sources = &mut scratch.sources[(tile * taps + tap) * tile_rows + row..][..len];
+                    let mut x = ((j * source_step[1]) as isize + dx) as usize;
+                    for source in sources {
+                        if x < width {
+                            *source = image.wrapping_add((y * width + x) * pixel_stride);
+                        }
+                        x = x.wrapping_add(source_step[1]);
                     }
                 }
-                filled = row + 1;
-            }
-            for sources in sources.chunks_exact_mut(tile_rows) {
-                let last = sources[filled - 1];
-                sources[filled..].fill(last);
             }
         }
+        fill_up_last(&mut scratch.sources, rows, taps, tile_rows);
     }
 
-    /// Copies the taps of every row side by side, and fills in one pointer a row, to the copy. Taps that lie side by side
-    /// in the source are copied together.
-    unsafe fn copy_rows(&self, task: &Task, scratch: &mut Scratch, tile_rows: usize) {
-        let Lattice { source_step, offsets, .. } = self.lattice;
-        let Source { data, height, width, pixel_stride, .. } = self.source;
-        let (taps, depth) = (self.weights.taps, self.weights.depth);
-        let rows = task.end_row - task.first_row;
-        let row_len = taps * depth;
-        scratch.rows.clear();
-        scratch.rows.resize(rows * row_len + LANES, 0.0);
-        // Runs of taps in one row of the source, one behind the other.
-        let follows = |tap: usize| {
-            pixel_stride == depth
-                && offsets[tap][0] == offsets[tap - 1][0]
-                && offsets[tap][1] == offsets[tap - 1][1] + 1
+    /// How many taps count as one: those of a row of the window, where they and their channels lie side by side.
+    fn joined_taps(&self) -> usize {
+        let offsets = &self.lattice.offsets;
+        if self.weights.depth > MAX_JOINED_DEPTH || self.source.pixel_stride != self.weights.depth {
+            return 1;
+        }
+        let width = offsets.iter().take_while(|offset| offset[0] == offsets[0][0]).count();
+        let side_by_side = |taps: &[[isize; 2]]| {
+            taps.len() == width && taps.windows(2).all(|pair| pair[1] == [pair[0][0], pair[0][1] + 1])
         };
-        let run_of = |first: usize| 1 + (first + 1..taps).take_while(|&tap| follows(tap)).count();
-        let copy = copy_run_fn(self.level);
-        for (row, [n, i, j]) in Places::of(self.lattice, task).enumerate() {
-            let (y, x) = ((i * source_step[0]) as isize, (j * source_step[1]) as isize);
-            let image = data.wrapping_add(n * height * width * pixel_stride);
-            let to = scratch.rows[row * row_len..].as_mut_ptr();
-            let mut first = 0;
-            while first < taps {
-                let run = run_of(first);
-                let (y, x) = ((y + offsets[first][0]) as usize, x + offsets[first][1]);
-                // The taps of the run that lie inside the source; the others stay nought.
-                let before = (-x).clamp(0, run as isize) as usize;
-                let end = (width as isize - x).clamp(before as isize, run as isize) as usize;
-                if y < height && before < end {
-                    let from = image.wrapping_add((y * width + (x + before as isize) as usize) * pixel_stride);
-                    // SAFETY: the run lies in a row of the source; the copy has room for it.
-                    unsafe { copy(from, to.add((first + before) * depth), (end - before) * depth) };
+        if offsets.chunks(width.max(1)).all(side_by_side) { width.max(1) } else { 1 }
+    }
+
+    /// As [`Pass::locate`], for `joined` taps at a time.
+    ///
+    /// # Safety
+    /// As for [`Pass::run`].
+    unsafe fn locate_joined(&self, task: &Task, scratch: &mut Scratch, tile_rows: usize, joined: usize) {
+        let Lattice { source_step, offsets, .. } = self.lattice;
+        let Source { data, height, width, pixel_stride: depth, .. } = self.source;
+        let Scratch { sources, edges, .. } = scratch;
+        let (taps, tap_len) = (offsets.len() / joined, joined * depth);
+        let rows = task.end_row - task.first_row;
+        sources.clear();
+        sources.resize(rows.div_ceil(tile_rows) * taps * tile_rows, std::ptr::null());
+        if edges.len() < (rows * taps + 1) * tap_len {
+            edges.resize((rows * taps + 1) * tap_len, 0.0);
+        }
+        // One that lies outside as a whole, and room for those that do in part.
+        let (outside, edges) = edges.split_at_mut(tap_len);
+        outside.fill(0.0);
+        let mut edges = edges.chunks_exact_mut(tap_len);
+        for Run { image, at: [i, j], tile, row, len } in runs(self.lattice, task, tile_rows) {
+            let image = data.wrapping_add(image * height * width * depth);
+            for (tap, &[dy, dx]) in offsets.iter().step_by(joined).enumerate() {
+                let sources = &mut sources[(tile * taps + tap) * tile_rows + row..][..len];
+                let y = (i * source_step[0]) as isize + dy;
+                for (index, source) in sources.iter_mut().enumerate() {
+                    let x = ((j + index) * source_step[1]) as isize + dx;
+                    let inside = x.clamp(0, width as isize)..(x + joined as isize).clamp(0, width as isize);
+                    let from = image.wrapping_offset((y * width as isize + inside.start) * depth as isize);
+                    let count = inside.end - inside.start;
+                    *source = if y < 0 || y >= height as isize || count <= 0 {
+                        outside.as_ptr()
+                    } else if count as usize == joined {
+                        from
+                    } else {
+                        let edge = edges.next().expect("there is room for every tap of every row");
+                        let (first, count) = ((inside.start - x) as usize * depth, count as usize * depth);
+                        edge.fill(0.0);
+                        // SAFETY: as the caller vouches, the pixels that lie inside are valid.
+                        edge[first..first + count].copy_from_slice(unsafe { std::slice::from_raw_parts(from, count) });
+                        edge.as_ptr()
+                    };
                 }
-                first += run;
             }
         }
-        scratch.sources.clear();
-        let first = scratch.rows.as_ptr();
-        scratch
-            .sources
-            .extend((0..rows.next_multiple_of(tile_rows)).map(|row| first.wrapping_add(row.min(rows - 1) * row_len)));
+        fill_up_last(sources, rows, taps, tile_rows);
     }
 }
 
-/// Copies a few floats.
-#[inline(always)]
-unsafe fn copy_run<L: Lanes>(from: *const f32, to: *mut f32, len: usize) {
-    for first in (0..len).step_by(LANES) {
-        let count = (len - first).min(LANES);
-        // SAFETY: as the caller vouches.
-        unsafe { L::load_first(from.add(first), count).store_first(to.add(first), count) };
+/// Rows of a task whose pixels lie side by side in one row of the lattice, and in one register tile.
+struct Run {
+    image: usize,
+    /// The first pixel of the lattice: vertical, horizontal.
+    at: [usize; 2],
+    tile: usize,
+    /// The first row of the tile.
+    row: usize,
+    len: usize,
+}
+
+fn runs(lattice: &Lattice, task: &Task, tile_rows: usize) -> impl Iterator<Item = Run> {
+    let [height, width] = lattice.count;
+    let Task { first_row, end_row, .. } = *task;
+    let mut next = first_row;
+    std::iter::from_fn(move || {
+        let (line, j, before) = (next / width, next % width, next - first_row);
+        let (tile, row) = (before / tile_rows, before % tile_rows);
+        let len = (width - j).min(tile_rows - row).min(end_row - next);
+        next += len;
+        (len > 0).then_some(Run { image: line / height, at: [line % height, j], tile, row, len })
+    })
+}
+
+/// Repeats the last place until there is one for every row of the last tile.
+fn fill_up<T: Copy>(places: &mut Vec<T>, tile_rows: usize) {
+    if let Some(&last) = places.last() {
+        places.resize(places.len().next_multiple_of(tile_rows), last);
     }
 }
 
-for_each_level!(fn copy_run_fn = copy_run(from: *const f32, to: *mut f32, len: usize));
-
-/// The rows of a task as pixels of the lattice: image, vertical, horizontal.
-struct Places {
-    count: [usize; 2],
-    next: [usize; 3],
-    left: usize,
-}
-
-impl Places {
-    fn of(lattice: &Lattice, task: &Task) -> Self {
-        let (count, at) = (lattice.count, task.first_row);
-        let next = [at / (count[0] * count[1]), at / count[1] % count[0], at % count[1]];
-        Self { count, next, left: task.end_row - task.first_row }
-    }
-}
-
-impl Iterator for Places {
-    type Item = [usize; 3];
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<[usize; 3]> {
-        self.left = self.left.checked_sub(1)?;
-        let place = self.next;
-        self.next[2] += 1;
-        if self.next[2] == self.count[1] {
-            self.next[1..].copy_from_slice(&[place[1] + 1, 0]);
-            if self.next[1] == self.count[0] {
-                self.next = [place[0] + 1, 0, 0];
-            }
+/// The same for the rows of each tap of the last tile.
+fn fill_up_last(sources: &mut [*const f32], rows: usize, taps: usize, tile_rows: usize) {
+    let filled = rows % tile_rows;
+    if filled > 0 {
+        let last = sources.len() - taps * tile_rows;
+        for sources in sources[last..].chunks_exact_mut(tile_rows) {
+            let last = sources[filled - 1];
+            sources[filled..].fill(last);
         }
-        Some(place)
     }
 }

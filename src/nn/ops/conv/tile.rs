@@ -4,7 +4,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::base::simd::{Avx2Lanes, Avx512Lanes};
-use crate::base::simd::{LANES, Lanes, Level, PortableLanes};
+use crate::base::simd::{LANES, Lanes, Level, PortableLanes, prefetch, prefetch_to_write};
 
 /// The most pixels and channels of a tile, over all levels.
 pub const MAX_ROWS: usize = 14;
@@ -45,6 +45,37 @@ pub struct Tile {
     pub columns: usize,
     /// `rows × columns` sums.
     pub sums: *mut f32,
+    /// What the epilogue will write and read, to be fetched while the sums are computed.
+    pub ahead: Ahead,
+}
+
+/// Cache lines that are needed soon: of every row of a tile, as many floats as it has columns, from `column` on.
+#[derive(Clone, Copy)]
+pub struct Ahead {
+    /// A pointer a row; null for no lines at all.
+    pub targets: *const *mut f32,
+    /// As many, of what is added to the sums; null where nothing is.
+    pub adds: *const *const f32,
+    pub column: usize,
+}
+
+impl Ahead {
+    pub const NOTHING: Self = Self { targets: std::ptr::null(), adds: std::ptr::null(), column: 0 };
+
+    /// Fetches the lines of one row.
+    #[inline(always)]
+    unsafe fn fetch<const VECTORS: usize>(&self, row: usize) {
+        for v in 0..VECTORS {
+            let column = self.column + v * LANES;
+            // SAFETY: as the caller vouches, there is a pointer for the row; where it leads to does not matter.
+            unsafe {
+                prefetch_to_write((*self.targets.add(row)).wrapping_add(column));
+                if !self.adds.is_null() {
+                    prefetch((*self.adds.add(row)).wrapping_add(column));
+                }
+            }
+        }
+    }
 }
 
 /// A function that computes the sums of one tile.
@@ -65,28 +96,52 @@ pub fn tile_fn(level: Level) -> TileFn {
     }
 }
 
-/// sums\[row\]\[column\] = Σ over taps and depth of source\[tap\]\[row\]\[depth\] · weights\[tap, depth\]\[column\].
+/// Rows of the weights between the one that is used and the one that is fetched, from the second-level cache mostly.
+pub(super) const ROWS_AHEAD: usize = 8;
+
+/// Adds one channel of every row times one row of the weights.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // Constant bounds keep the sums in registers.
+unsafe fn add_outer<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    sources: &[*const f32; ROWS],
+    channel: usize,
+    weights: *const f32,
+    sums: &mut [[L; VECTORS]; ROWS],
+) {
+    unsafe {
+        let mut columns = [L::splat(0.0); VECTORS];
+        for v in 0..VECTORS {
+            columns[v] = L::load(weights.add(v * LANES));
+            prefetch(weights.wrapping_add((ROWS_AHEAD * VECTORS + v) * LANES));
+        }
+        for row in 0..ROWS {
+            let x = L::splat(*sources[row].add(channel));
+            for v in 0..VECTORS {
+                sums[row][v] = x.mul_add(columns[v], sums[row][v]);
+            }
+        }
+    }
+}
+
+/// sums\[row\]\[column\] = Σ over taps and depth of source\[tap\]\[row\]\[depth\] · weights\[tap, depth\]\[column\].
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // As above.
 unsafe fn sums<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
     unsafe {
         let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
         let mut weights = tile.weights;
         for tap in 0..tile.taps {
             let sources = &*tile.sources.add(tap * ROWS).cast::<[*const f32; ROWS]>();
-            for k in 0..tile.depth {
-                let mut columns = [L::splat(0.0); VECTORS];
-                for v in 0..VECTORS {
-                    columns[v] = L::load(weights.add(v * LANES));
-                }
-                for row in 0..ROWS {
-                    let x = L::splat(*sources[row].add(k));
-                    for v in 0..VECTORS {
-                        sums[row][v] = x.mul_add(columns[v], sums[row][v]);
-                    }
-                }
-                weights = weights.add(VECTORS * LANES);
+            // One row after the other: processors have no more than a dozen misses under way at a time.
+            let fetched = if tap > 0 || tile.ahead.targets.is_null() { 0 } else { tile.depth.min(ROWS) };
+            for k in 0..fetched {
+                tile.ahead.fetch::<VECTORS>(k);
+                add_outer::<L, ROWS, VECTORS>(sources, k, weights.add(k * VECTORS * LANES), &mut sums);
             }
+            for k in fetched..tile.depth {
+                add_outer::<L, ROWS, VECTORS>(sources, k, weights.add(k * VECTORS * LANES), &mut sums);
+            }
+            weights = weights.add(tile.depth * VECTORS * LANES);
         }
         for row in 0..ROWS {
             for v in 0..VECTORS {

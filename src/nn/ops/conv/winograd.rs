@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 
-use super::blocks::{BlockProduct, block_product_fn};
+use super::blocks::{BlockProduct, Strides, block_product_fn, register_tiles};
 use super::packed::Panel;
 use super::tile::tile_size;
 use crate::base::parallel;
@@ -22,10 +22,10 @@ const IN: usize = 6;
 const POINTS: usize = IN * IN;
 /// Floats of one thread's transformed tiles, about: a share of the second-level cache.
 const STRIP_FLOATS: usize = 1 << 18;
-/// Floats of transformed weights from which on they come from memory for every strip: strips then are as high as
-/// [`TILES_A_STREAM`] register tiles, to use what comes more often.
+/// Floats of transformed weights from which on they come from the memory of all cores for every strip, and the fewest tiles
+/// that a strip then has, to use what comes more often.
 const STREAMED_FLOATS: usize = 1 << 20;
-const TILES_A_STREAM: usize = 8;
+const TILES_A_STREAM: usize = 28;
 /// Output channels whose sums are kept at a time.
 const COLUMNS_A_GROUP: usize = 128;
 /// The fewest tasks that a layer is cut into, so that threads find work.
@@ -120,9 +120,9 @@ struct Strip<'a> {
     count: usize,
     /// The panels whose sums are in `sums`.
     panels: &'a [Panel],
-    /// `[point][16 channels of the source][tile][16]`.
+    /// `[register tile][16 channels of the source][point][tile][16]`: what a tile's transform writes lies close together.
     points: *mut f32,
-    /// `[point][16 columns of the panels][tile][16]`.
+    /// `[register tile][16 columns of the panels][point][tile][16]`.
     sums: *mut f32,
 }
 
@@ -148,10 +148,11 @@ impl WinogradPass<'_> {
         let blocks = depth.div_ceil(LANES);
         let columns: usize = self.weights.panels.iter().map(Panel::width).sum();
         let floats_a_tile = POINTS * (blocks * LANES + columns.min(COLUMNS_A_GROUP));
-        let least = if POINTS * self.weights.point_len > STREAMED_FLOATS { TILES_A_STREAM } else { 2 };
-        let most = (STRIP_FLOATS / floats_a_tile / rows).max(least) * rows;
+        let streamed = POINTS * self.weights.point_len > STREAMED_FLOATS;
+        let least = if streamed { TILES_A_STREAM.next_multiple_of(rows) } else { rows };
+        let most = (STRIP_FLOATS / floats_a_tile).max(TILES_A_STREAM) / rows * rows;
         let fair = tiles.div_ceil(MIN_TASKS).next_multiple_of(rows);
-        let strips = tiles.div_ceil(if least > 2 { most } else { most.min(fair) });
+        let strips = tiles.div_ceil(most.min(fair).max(least));
         let tiles_a_strip = tiles.div_ceil(strips);
         // Where tiles are few, tasks share them and divide the columns.
         let panels_a_group = COLUMNS_A_GROUP / tile_size(self.level).columns;
@@ -173,9 +174,10 @@ impl WinogradPass<'_> {
                     }
                     memory.as_mut_ptr()
                 };
-                let points = grow(&mut scratch.points, POINTS * point_stride(blocks, count));
                 let column_blocks = columns.min(COLUMNS_A_GROUP) / LANES;
-                let sums = grow(&mut scratch.sums, POINTS * point_stride(column_blocks, count));
+                let floats = |blocks: usize| count.div_ceil(rows) * strides(rows, blocks).tile;
+                let points = grow(&mut scratch.points, floats(blocks));
+                let sums = grow(&mut scratch.sums, floats(column_blocks));
                 let mut strip = Strip { pass: self, first, count, panels: &[], points, sums };
                 // SAFETY: as the caller vouches; the scratch has the lengths that the stages use; tasks write
                 // disjoint pixels or disjoint channels.
@@ -192,24 +194,23 @@ impl WinogradPass<'_> {
     }
 }
 
-/// Floats from one point to the next, where each has `blocks` blocks of 16 channels of `tiles` tiles: an odd number of
-/// cache lines, so that a tile's points fall on different sets of the first-level cache.
-const fn point_stride(blocks: usize, tiles: usize) -> usize {
-    ((blocks * tiles) | 1) * LANES
+/// How points or sums lie, of register tiles of up to `rows` rows, where each has `blocks` blocks of 16 channels.
+#[inline(always)]
+const fn strides(rows: usize, blocks: usize) -> Strides {
+    let block = POINTS * rows * LANES;
+    Strides { tile: blocks * block, block }
 }
 
 impl Strip<'_> {
-    fn source_stride(&self) -> usize {
-        point_stride(self.pass.weights.depth.div_ceil(LANES), self.count)
+    /// Blocks of 16 channels of the source.
+    #[inline(always)]
+    fn blocks(&self) -> usize {
+        self.pass.weights.depth.div_ceil(LANES)
     }
 
     /// Blocks of 16 columns of the panels.
     fn column_blocks(&self) -> usize {
         self.panels.iter().map(|panel| panel.width() / LANES).sum()
-    }
-
-    fn sums_stride(&self) -> usize {
-        point_stride(self.column_blocks(), self.count)
     }
 
     /// The image and the first pixel that a tile covers, from the first of the pass on.
@@ -243,22 +244,35 @@ impl Strip<'_> {
     /// The sums over the channels of the source, at every point.
     unsafe fn multiply(&self) {
         let weights = self.pass.weights;
-        let (source_stride, sums_stride) = (self.source_stride(), self.sums_stride());
+        let rows = tile_size(self.pass.level).rows;
+        let (source_strides, sums_strides) = (strides(rows, self.blocks()), strides(rows, self.column_blocks()));
         for point in 0..POINTS {
-            let mut column = 0;
-            for panel in self.panels {
+            let in_block = point * rows * LANES;
+            let mut block = 0;
+            for (index, panel) in self.panels.iter().enumerate() {
+                let weights_of = |point: usize, panel: &Panel| {
+                    weights.data.as_ptr().wrapping_add(point * weights.point_len + panel.start())
+                };
+                let next_weights = match self.panels.get(index + 1) {
+                    Some(panel) => weights_of(point, panel),
+                    None => weights_of((point + 1) % POINTS, &self.panels[0]),
+                };
                 // SAFETY: all extents are those that `run` allocated and `WinogradWeights::new` packed.
                 unsafe {
+                    let source = self.points.add(in_block);
                     block_product_fn(self.pass.level)(&BlockProduct {
-                        source: self.points.add(point * source_stride),
+                        source,
+                        source_strides,
                         rows: self.count,
                         depth: weights.depth,
-                        weights: weights.data.as_ptr().add(point * weights.point_len + panel.start()),
+                        weights: weights_of(point, panel),
                         columns: panel.width(),
-                        sums: self.sums.add(point * sums_stride + column * self.count),
+                        sums: self.sums.add(block * sums_strides.block + in_block),
+                        sums_strides,
+                        next_weights,
                     });
                 }
-                column += panel.width();
+                block += panel.width() / LANES;
             }
         }
     }
@@ -303,40 +317,41 @@ unsafe fn from_points<L: Lanes>(m: [L; IN]) -> [L; OUT] {
 #[allow(clippy::needless_range_loop)] // Constant bounds unroll.
 unsafe fn transform_source<L: Lanes>(strip: &Strip) {
     let depth = strip.pass.weights.depth;
-    let blocks = depth.div_ceil(LANES);
-    let stride = strip.source_stride();
+    let strides = strides(L::TILE_ROWS, strip.blocks());
     let mut next = strip.pixels(0);
-    for tile in 0..strip.count {
-        let pixels = next;
-        next = strip.pixels((tile + 1).min(strip.count - 1));
-        for block in 0..blocks {
-            let channel = block * LANES;
-            let lanes = (depth - channel).min(LANES);
-            // The next tile shares its first two columns with this one.
-            for row in &next {
-                for &pixel in &row[IN - OUT..] {
-                    prefetch(pixel.wrapping_add(channel));
-                }
-            }
-            // SAFETY: pixels are pixels of the source or zeros, valid for `lanes` channels from `channel` on; points has a
-            // place for every point, block and tile.
-            unsafe {
-                let mut down = [[L::splat(0.0); IN]; IN];
-                for dx in 0..IN {
-                    let mut d = [L::splat(0.0); IN];
-                    for dy in 0..IN {
-                        d[dy] = L::load_first(pixels[dy][dx].add(channel), lanes);
+    for (register_tile, (first, rows)) in register_tiles(strip.count, L::TILE_ROWS).enumerate() {
+        for row in 0..rows {
+            let pixels = next;
+            next = strip.pixels((first + row + 1).min(strip.count - 1));
+            for block in 0..strip.blocks() {
+                let channel = block * LANES;
+                let lanes = (depth - channel).min(LANES);
+                // The next tile shares its first two columns with this one.
+                for row in &next {
+                    for &pixel in &row[IN - OUT..] {
+                        prefetch(pixel.wrapping_add(channel));
                     }
-                    let d = to_points(d);
+                }
+                // SAFETY: pixels are pixels of the source or zeros, valid for `lanes` channels from `channel` on; points has
+                // a place for every point, block and tile.
+                unsafe {
+                    let mut down = [[L::splat(0.0); IN]; IN];
+                    for dx in 0..IN {
+                        let mut d = [L::splat(0.0); IN];
+                        for dy in 0..IN {
+                            d[dy] = L::load_first(pixels[dy][dx].add(channel), lanes);
+                        }
+                        let d = to_points(d);
+                        for v in 0..IN {
+                            down[v][dx] = d[v];
+                        }
+                    }
+                    let to = strip.points.add(register_tile * strides.tile + block * strides.block + row * LANES);
                     for v in 0..IN {
-                        down[v][dx] = d[v];
-                    }
-                }
-                let to = strip.points.add((block * strip.count + tile) * LANES);
-                for v in 0..IN {
-                    let across = to_points(down[v]);
-                    for u in 0..IN {
-                        across[u].store(to.add((v * IN + u) * stride));
+                        let across = to_points(down[v]);
+                        for u in 0..IN {
+                            across[u].store(to.add((v * IN + u) * L::TILE_ROWS * LANES));
+                        }
                     }
                 }
             }
@@ -347,46 +362,59 @@ unsafe fn transform_source<L: Lanes>(strip: &Strip) {
 for_each_level!(fn transform_source_fn = transform_source(strip: &Strip));
 
 #[inline(always)]
-#[allow(clippy::needless_range_loop)] // Constant bounds unroll.
 unsafe fn transform_sums<L: Lanes>(strip: &Strip) {
+    let strides = strides(L::TILE_ROWS, strip.column_blocks());
+    for (register_tile, (first, rows)) in register_tiles(strip.count, L::TILE_ROWS).enumerate() {
+        for row in 0..rows {
+            // SAFETY: sums has a place for every point, block of columns and tile.
+            unsafe {
+                let from = strip.sums.add(register_tile * strides.tile + row * LANES);
+                transform_sums_of_tile::<L>(strip, first + row, from, strides.block);
+            }
+        }
+    }
+}
+
+/// The pixels of one tile from its sums, which begin at `from` with the next block of columns `block_stride` floats on.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // Constant bounds unroll.
+unsafe fn transform_sums_of_tile<L: Lanes>(strip: &Strip, tile: usize, from: *const f32, block_stride: usize) {
     let WinogradPass { target, start, count: [height, width], .. } = strip.pass;
-    let stride = strip.sums_stride();
     let (first_column, end_column) = match (strip.panels.first(), strip.panels.last()) {
         (Some(first), Some(last)) => (first.column, last.column + last.columns),
         _ => return,
     };
-    for tile in 0..strip.count {
-        let (image, [y, x]) = strip.place(tile);
-        let first_pixel = (image * target.height + start[0] + y) * target.width + start[1] + x;
-        let (down, across) = ((height - y).min(OUT), (width - x).min(OUT));
-        let next = strip.place((tile + 1).min(strip.count - 1));
-        let next = ((next.0 * target.height + start[0] + next.1[0]) * target.width) + start[1] + next.1[1];
-        for column in (0..end_column - first_column).step_by(LANES) {
-            let lanes = (end_column - first_column - column).min(LANES);
-            for pixel in (0..OUT * OUT).map(|index| next + index / OUT * target.width + index % OUT) {
-                prefetch_to_write(target.data.wrapping_add(pixel * target.pixel_stride + first_column + column));
-            }
-            // SAFETY: sums has a place for every point, block of columns and tile; pixels inside the target are valid.
-            unsafe {
-                let from = strip.sums.add(column * strip.count + tile * LANES);
-                let mut rows = [[L::splat(0.0); IN]; OUT];
-                for u in 0..IN {
-                    let mut m = [L::splat(0.0); IN];
-                    for v in 0..IN {
-                        m[v] = L::load(from.add((v * IN + u) * stride));
-                    }
-                    let m = from_points(m);
-                    for dy in 0..OUT {
-                        rows[dy][u] = m[dy];
-                    }
+    let first_pixel =
+        |(image, [y, x]): (usize, [usize; 2])| (image * target.height + start[0] + y) * target.width + start[1] + x;
+    let place = strip.place(tile);
+    let (_, [y, x]) = place;
+    let (down, across) = ((height - y).min(OUT), (width - x).min(OUT));
+    let (this, next) = (first_pixel(place), first_pixel(strip.place((tile + 1).min(strip.count - 1))));
+    for column in (0..end_column - first_column).step_by(LANES) {
+        let lanes = (end_column - first_column - column).min(LANES);
+        for pixel in (0..OUT * OUT).map(|index| next + index / OUT * target.width + index % OUT) {
+            prefetch_to_write(target.data.wrapping_add(pixel * target.pixel_stride + first_column + column));
+        }
+        // SAFETY: as the caller vouches for the sums; pixels inside the target are valid.
+        unsafe {
+            let from = from.add(column / LANES * block_stride);
+            let mut rows = [[L::splat(0.0); IN]; OUT];
+            for u in 0..IN {
+                let mut m = [L::splat(0.0); IN];
+                for v in 0..IN {
+                    m[v] = L::load(from.add((v * IN + u) * L::TILE_ROWS * LANES));
                 }
-                for dy in 0..down {
-                    let row = from_points(rows[dy]);
-                    for dx in 0..OUT {
-                        if dx < across {
-                            let pixel = first_pixel + dy * target.width + dx;
-                            finish_lanes(row[dx], lanes, target, pixel, first_column + column);
-                        }
+                let m = from_points(m);
+                for dy in 0..OUT {
+                    rows[dy][u] = m[dy];
+                }
+            }
+            for dy in 0..down {
+                let row = from_points(rows[dy]);
+                for dx in 0..OUT {
+                    if dx < across {
+                        let pixel = this + dy * target.width + dx;
+                        finish_lanes(row[dx], lanes, target, pixel, first_column + column);
                     }
                 }
             }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conv::add_bias_gradient;
 use super::conv::general::Onto;
+use super::conv::{Conv2d, add_bias_gradient};
 use super::lanes::dot;
+use super::window::Window;
 use super::{Backward, Forward, Keeps, Kernel, OpError, Operator, expect_inputs, expect_param};
 use crate::base::blas::{Op, gemm_by_columns, gemm_of_columns};
 use crate::base::parallel;
@@ -14,6 +15,11 @@ use crate::base::tensor::{Scalar, Shape};
 /// Output \[batch, out\] = input · weightᵀ + bias.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Linear {}
+
+impl Linear {
+    /// The convolution that a fully connected layer is, of the same weight.
+    pub const CONVOLUTION: Conv2d = Conv2d { window: Window::square(1, 1), groups: 1 };
+}
 
 /// Rows of the weight that one task handles.
 const TASK_OUTPUTS: usize = 64;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::base::simd::Level;
 use crate::base::tensor::Shape;
+use crate::nn::exec::convolution;
 use crate::nn::graph::{Graph, NodeId};
 use crate::nn::ops::Op;
 use crate::nn::ops::activation::Activation;
@@ -165,16 +166,14 @@ fn spreads_nothing(shape: &Shape) -> bool {
     shape.as_maps().is_some_and(|[_, _, height, width]| height * width > 1)
 }
 
-/// The window and weights of a convolution node.
+/// The window and weights of a node that is a convolution.
 fn conv_spec(graph: &Graph, id: NodeId) -> Option<(Spec<'_>, Window)> {
-    let node = graph.node(id);
-    let (window, groups, transposed) = match &node.op {
-        Op::Conv2d(conv) => (conv.window, conv.groups, false),
-        Op::ConvTranspose2d(conv) => (conv.window, conv.groups, true),
-        _ => return None,
-    };
     let mut params = graph.params_of(id);
     let weight = params.next()?;
+    let (window, groups, transposed) = match &graph.node(id).op {
+        Op::ConvTranspose2d(conv) => (conv.window, conv.groups, true),
+        op => convolution(op, &weight.shape).map(|conv| (conv.window, conv.groups, false))?,
+    };
     let (first, second) = (weight.shape[0], weight.shape[1] * groups);
     let (in_channels, out_channels) = if transposed { (first, second) } else { (second, first) };
     let bias = params.next().map_or(vec![0.0; out_channels], |bias| bias.data.to_vec());

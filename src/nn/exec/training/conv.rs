@@ -2,56 +2,56 @@
 
 use super::net::PackedConv;
 use super::plan::ConvStep;
-use crate::base::tensor::{Shape, View};
+use crate::base::tensor::View;
 use crate::nn::ops::conv::frozen::FrozenConv;
+use crate::nn::ops::conv::general::Geometry;
 use crate::nn::ops::maps::{Finish, Source, Target};
 
-fn maps(shape: &Shape) -> [usize; 4] {
-    shape.as_maps().expect("a convolution's maps")
+/// The maps of a convolution's input, or of its gradient.
+fn source(data: &[f32], channels: usize, batch: usize, [height, width]: [usize; 2]) -> Source {
+    assert_eq!(data.len(), batch * height * width * channels);
+    Source { data: data.as_ptr(), batch, height, width, pixel_stride: channels }
 }
 
-fn source(view: View<'_, f32>) -> Source {
-    let [batch, channels, height, width] = maps(view.shape);
-    Source { data: view.data.as_ptr(), batch, height, width, pixel_stride: channels }
-}
-
-fn target(shape: &Shape, data: &mut [f32], finish: Finish) -> Target {
-    let [_, channels, height, width] = maps(shape);
-    Target { data: data[..shape.len()].as_mut_ptr(), height, width, pixel_stride: channels, finish }
+fn target(data: &mut [f32], channels: usize, batch: usize, [height, width]: [usize; 2], finish: Finish) -> Target {
+    let data = data[..batch * height * width * channels].as_mut_ptr();
+    Target { data, height, width, pixel_stride: channels, finish }
 }
 
 /// output = convolution of the input + bias.
 pub fn forward(
     PackedConv { conv, few, .. }: &PackedConv,
-    step: &ConvStep,
+    ConvStep { geometry, lattices, .. }: &ConvStep,
     input: View<'_, f32>,
     bias: Option<&[f32]>,
-    shape: &Shape,
     output: &mut [f32],
 ) {
+    let Geometry { batch, rows, columns, in_channels, out_channels, .. } = geometry;
     let bias = bias.unwrap_or(conv.bias());
+    let size = [rows.output, columns.output];
     if let Some(few) = few {
-        return few.forward(&step.geometry, input.data, bias, &mut output[..shape.len()]);
+        return few.forward(geometry, input.data, bias, &mut output[..batch * size[0] * size[1] * out_channels]);
     }
-    let target = target(shape, output, Finish { bias: bias.as_ptr(), ..Finish::NONE });
-    // SAFETY: blobs are whole maps of the shapes that the lattices were made for; the two are different memory.
-    unsafe { conv.forward(&step.lattices, source(input), target) }
+    let target = target(output, *out_channels, *batch, size, Finish { bias: bias.as_ptr(), ..Finish::NONE });
+    let source = source(input.data, *in_channels, *batch, [rows.input, columns.input]);
+    // SAFETY: blobs are whole maps of the geometry that the lattices were made for; the two are different memory.
+    unsafe { conv.forward(lattices, source, target) }
 }
 
 /// The gradient of the input, on top of what is there if it `adds`.
 pub fn backward(
     conv: &FrozenConv,
-    step: &ConvStep,
+    ConvStep { geometry, lattices, .. }: &ConvStep,
     d_output: View<'_, f32>,
-    shape: &Shape,
     d_input: &mut [f32],
     adds: bool,
 ) {
-    let [_, channels, ..] = maps(shape);
-    let mut target = target(shape, d_input, Finish::NONE);
+    let Geometry { batch, rows, columns, in_channels, out_channels, .. } = geometry;
+    let source = source(d_output.data, *out_channels, *batch, [rows.output, columns.output]);
+    let mut target = target(d_input, *in_channels, *batch, [rows.input, columns.input], Finish::NONE);
     if adds {
-        (target.finish.add, target.finish.add_stride) = (target.data, channels);
+        (target.finish.add, target.finish.add_stride) = (target.data, *in_channels);
     }
     // SAFETY: as above.
-    unsafe { conv.backward(&step.lattices, source(d_output), target) }
+    unsafe { conv.backward(lattices, source, target) }
 }

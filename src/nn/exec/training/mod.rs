@@ -124,7 +124,7 @@ impl TrainingSession {
         let mut saved = mem::take(&mut self.saved[id]);
         let shape = &self.plan.shapes[id];
         if let (Some(conv), Some(of_shape)) = (net.conv(id), &step.conv) {
-            conv::forward(conv, of_shape, self.blob(node.inputs[0]), net.params_of(id).nth(1), shape, &mut output);
+            conv::forward(conv, of_shape, self.blob(node.inputs[0]), net.params_of(id).nth(1), &mut output);
         } else {
             let inputs: Few<View<f32>> = node.inputs.iter().map(|&input| self.blob(input)).collect();
             let params: Few<&[f32]> = net.params_of(id).collect();
@@ -196,7 +196,7 @@ impl TrainingSession {
         let (input, d_output) = (self.blob(step.inputs[0]), self.d_blob(step.node));
         if step.d_inputs[0] != InputGradient::NotNeeded {
             let adds = step.d_inputs[0] == InputGradient::Further;
-            conv::backward(&conv.conv, of_shape, d_output, input.shape, d_input, adds);
+            conv::backward(&conv.conv, of_shape, d_output, d_input, adds);
         }
         if let Some((gradient, _)) = &of_shape.gradient {
             let workspace = &mut scratch[..gradient.workspace_floats()];

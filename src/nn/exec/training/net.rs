@@ -7,6 +7,7 @@ use super::TrainingSession;
 use super::plan::Plan;
 use crate::base::simd::Level;
 use crate::base::tensor::Shape;
+use crate::nn::exec::convolution;
 use crate::nn::graph::{Graph, GraphBuilder, GraphError, NodeId};
 use crate::nn::ops::Op;
 use crate::nn::ops::conv::few_channels::FewChannels;
@@ -197,8 +198,8 @@ impl TrainingNet {
 /// The fast kernels of a convolution, where there are some that can be packed anew.
 fn packed_conv(graph: &Graph, id: NodeId, carries: &[bool]) -> Option<PackedConv> {
     let node = graph.node(id);
-    let Op::Conv2d(op) = &node.op else { return None };
     let weight = graph.params_of(id).next()?;
+    let op = convolution(&node.op, &weight.shape)?;
     let [out_channels, group_in, ..] = weight.shape[..] else { return None };
     let spec = Spec {
         kernel: op.window.kernel,

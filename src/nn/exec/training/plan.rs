@@ -5,6 +5,7 @@
 use super::TrainingNet;
 use crate::base::simd::Level;
 use crate::base::tensor::Shape;
+use crate::nn::exec::convolution;
 use crate::nn::graph::{GraphError, NodeId};
 use crate::nn::ops::conv::frozen::Lattices;
 use crate::nn::ops::conv::general::Geometry;
@@ -205,8 +206,14 @@ fn conv_step(
 ) -> Option<ConvStep> {
     let conv = net.conv(id)?;
     let node = net.graph().node(id);
-    let Op::Conv2d(op) = &node.op else { unreachable!("only convolutions are packed") };
-    let geometry = op.geometry_of(&shapes[node.inputs[0]], &shapes[id]);
+    let weight = net.graph().params_of(id).next()?;
+    let op = convolution(&node.op, &weight.shape)?;
+    let maps = |node_id: NodeId| match (&node.op, shapes[node_id].as_maps()) {
+        // The gradient of its weights is a sum over the batch: to the kernels, the pixels of one picture.
+        (Op::Linear(_), Some([batch, channels, ..])) => Shape::maps(1, channels, batch, 1),
+        _ => shapes[node_id].clone(),
+    };
+    let geometry = op.geometry_of(&maps(node.inputs[0]), &maps(id));
     let gradient = net.learns(id, 0).then(|| {
         let gradient = WeightGradient::new(Level::active(), geometry);
         let workspace = workspace(gradient.workspace_floats());

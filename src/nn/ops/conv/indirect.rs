@@ -222,21 +222,32 @@ impl Pass<'_> {
             for (tap, &[dy, dx]) in offsets.iter().step_by(joined).enumerate() {
                 let sources = &mut sources[(tile * taps + tap) * tile_rows + row..][..len];
                 let y = (i * source_step[0]) as isize + dy;
+                if y < 0 || y >= height as isize {
+                    sources.fill(outside.as_ptr());
+                    continue;
+                }
+                let line = image.wrapping_add(y as usize * width * depth);
+                let first = (j * source_step[1]) as isize + dx;
+                let last = first + ((len - 1) * source_step[1]) as isize;
+                let all_inside = first >= 0 && last + joined as isize <= width as isize;
                 for (index, source) in sources.iter_mut().enumerate() {
-                    let x = ((j + index) * source_step[1]) as isize + dx;
+                    let x = first + (index * source_step[1]) as isize;
+                    let from = line.wrapping_offset(x * depth as isize);
+                    if all_inside || (x >= 0 && x + joined as isize <= width as isize) {
+                        *source = from;
+                        continue;
+                    }
                     let inside = x.clamp(0, width as isize)..(x + joined as isize).clamp(0, width as isize);
-                    let from = image.wrapping_offset((y * width as isize + inside.start) * depth as isize);
-                    let count = inside.end - inside.start;
-                    *source = if y < 0 || y >= height as isize || count <= 0 {
+                    *source = if inside.is_empty() {
                         outside.as_ptr()
-                    } else if count as usize == joined {
-                        from
                     } else {
                         let edge = edges.next().expect("there is room for every tap of every row");
-                        let (first, count) = ((inside.start - x) as usize * depth, count as usize * depth);
                         edge.fill(0.0);
+                        let (start, count) = ((inside.start - x) as usize * depth, inside.end - inside.start);
+                        let from = line.wrapping_offset(inside.start * depth as isize);
                         // SAFETY: as the caller vouches, the pixels that lie inside are valid.
-                        edge[first..first + count].copy_from_slice(unsafe { std::slice::from_raw_parts(from, count) });
+                        let pixels = unsafe { std::slice::from_raw_parts(from, count as usize * depth) };
+                        edge[start..start + pixels.len()].copy_from_slice(pixels);
                         edge.as_ptr()
                     };
                 }

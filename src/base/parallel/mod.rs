@@ -140,8 +140,9 @@ pub fn sum_of<T: Sync>(data: &[T], value: impl Fn(&T) -> f64 + Sync + Send) -> f
     sums.iter().sum()
 }
 
-/// Runs `task` once on each thread of the pool, at the same time.
+/// Runs `task` once on each thread of the pool, at the same time. Not within [`together`], which has the threads already.
 pub fn on_every_thread(task: impl Fn() + Sync) {
+    assert!(Team::led().is_none(), "the threads are together already");
     rayon::broadcast(|_| task());
 }
 

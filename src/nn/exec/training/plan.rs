@@ -108,70 +108,103 @@ impl Lives {
     }
 }
 
+/// A plan in the making; slots are lives until [`Plan::settle`].
+struct Builder<'a> {
+    net: &'a TrainingNet,
+    shapes: Vec<Shape>,
+    needed: Vec<bool>,
+    lives: Lives,
+    blobs: Vec<Option<usize>>,
+    d_blobs: Vec<Option<usize>>,
+    /// Whether a node that runs backwards before has written the gradient of a blob.
+    written: Vec<bool>,
+}
+
+impl Builder<'_> {
+    fn backward_at(&self, id: NodeId) -> usize {
+        2 * self.shapes.len() - id
+    }
+
+    /// Gives every blob that is needed a life, and its gradient.
+    fn place_blobs(&mut self) {
+        for id in (0..self.shapes.len()).filter(|&id| self.needed[id]) {
+            let floats = self.shapes[id].len();
+            self.blobs[id] = Some(self.lives.add(floats, id));
+            if self.net.carries(id) {
+                self.d_blobs[id] = Some(self.lives.add(floats, self.backward_at(id)));
+            }
+        }
+        // The caller writes the input before the forward pass and may read it, and the target, after everything.
+        let (target, nodes) = (self.net.target(), self.shapes.len());
+        for life in self.blobs[0].into_iter().chain(self.blobs[target]).chain(self.d_blobs[target]) {
+            self.lives.touch(life, 2 * nodes);
+        }
+        self.blobs[0].into_iter().for_each(|input| self.lives.touch(input, 0));
+        self.d_blobs[target].into_iter().for_each(|seed| self.lives.touch(seed, nodes));
+        self.written[target] = true;
+    }
+
+    /// The step of a node whose readers' steps are planned.
+    fn step(&mut self, id: NodeId) -> Step {
+        let net = self.net;
+        let node = net.graph().node(id);
+        let input_shapes: Vec<&Shape> = node.inputs.iter().map(|&input| &self.shapes[input]).collect();
+        let keeps = node.op.keeps(&input_shapes);
+        let backward = net.carries(id);
+        let backward_at = self.backward_at(id);
+        let reads_inputs = backward && (keeps.inputs || net.learns_at(id));
+        for &input in &node.inputs {
+            let blob = self.blobs[input].expect("inputs of a node that is needed are needed");
+            self.lives.touch(blob, id);
+            if reads_inputs {
+                self.lives.touch(blob, backward_at);
+            }
+        }
+        if backward && keeps.output {
+            self.lives.touch(self.blobs[id].expect("it is needed"), backward_at);
+        }
+        let moment = backward.then_some(backward_at);
+        let places = 0..node.inputs.len();
+        let d_inputs = places.map(|place| self.input_gradient(&node.inputs, place, moment)).collect();
+        let conv = conv_step(net, id, &self.shapes, |floats| self.lives.add(floats, backward_at));
+        Step { node: id, inputs: node.inputs.clone(), keeps, backward, d_inputs, conv }
+    }
+
+    /// What becomes of the gradient of the input at a place of a node's, which runs backwards at a moment, or never.
+    fn input_gradient(&mut self, inputs: &[NodeId], place: usize, moment: Option<usize>) -> InputGradient {
+        let input = inputs[place];
+        let (Some(d_input), Some(moment)) = (self.d_blobs[input], moment) else { return InputGradient::NotNeeded };
+        self.lives.touch(d_input, moment);
+        if inputs[..place].contains(&input) {
+            InputGradient::Again(self.lives.add(self.shapes[input].len(), moment))
+        } else if std::mem::replace(&mut self.written[input], true) {
+            InputGradient::Further
+        } else {
+            InputGradient::First
+        }
+    }
+}
+
 impl Plan {
     pub fn new(net: &TrainingNet, input: &Shape) -> Result<Self, GraphError> {
         let graph = net.graph();
         let nodes = graph.nodes().len();
-        let shapes: Vec<Shape> =
-            graph.shapes_for(input, &[net.target()])?.into_iter().map(Option::unwrap_or_default).collect();
-        let needed = graph.needed_for(&[net.target()]);
-        let mut lives = Lives::default();
-        let backward_at = |id: NodeId| 2 * nodes - id;
-        let mut blobs = vec![None; nodes];
-        let mut d_blobs = vec![None; nodes];
-        for id in (0..nodes).filter(|&id| needed[id]) {
-            let blob = lives.add(shapes[id].len(), id);
-            blobs[id] = Some(blob);
-            if net.carries(id) {
-                d_blobs[id] = Some(lives.add(shapes[id].len(), backward_at(id)));
-            }
-        }
-        // The caller writes the input before the forward pass and may read it, and the target, after everything.
-        let seed = d_blobs[net.target()].into_iter();
-        for life in blobs[0].into_iter().chain(blobs[net.target()]).chain(seed.clone()) {
-            lives.touch(life, 2 * nodes);
-        }
-        blobs[0].into_iter().for_each(|input| lives.touch(input, 0));
-        seed.for_each(|seed| lives.touch(seed, nodes));
-
-        let mut written = vec![false; nodes];
-        written[net.target()] = true;
+        let shapes = graph.shapes_for(input, &[net.target()])?;
+        let mut builder = Builder {
+            net,
+            shapes: shapes.into_iter().map(Option::unwrap_or_default).collect(),
+            needed: graph.needed_for(&[net.target()]),
+            lives: Lives::default(),
+            blobs: vec![None; nodes],
+            d_blobs: vec![None; nodes],
+            written: vec![false; nodes],
+        };
+        builder.place_blobs();
         let mut steps: Vec<Option<Step>> = (0..nodes).map(|_| None).collect();
-        for id in (1..nodes).rev().filter(|&id| needed[id]) {
-            let node = graph.node(id);
-            let input_shapes: Vec<&Shape> = node.inputs.iter().map(|&input| &shapes[input]).collect();
-            let keeps = node.op.keeps(&input_shapes);
-            let backward = net.carries(id);
-            let reads_inputs = backward && (keeps.inputs || net.learns_at(id));
-            for &input in &node.inputs {
-                let blob = blobs[input].expect("inputs of a node that is needed are needed");
-                lives.touch(blob, id);
-                if reads_inputs {
-                    lives.touch(blob, backward_at(id));
-                }
-            }
-            if backward && keeps.output {
-                lives.touch(blobs[id].expect("it is needed"), backward_at(id));
-            }
-            let mut d_inputs = Vec::new();
-            for (place, &input) in node.inputs.iter().enumerate() {
-                let Some(d_input) = d_blobs[input].filter(|_| backward) else {
-                    d_inputs.push(InputGradient::NotNeeded);
-                    continue;
-                };
-                lives.touch(d_input, backward_at(id));
-                d_inputs.push(if node.inputs[..place].contains(&input) {
-                    InputGradient::Again(lives.add(shapes[input].len(), backward_at(id)))
-                } else if std::mem::replace(&mut written[input], true) {
-                    InputGradient::Further
-                } else {
-                    InputGradient::First
-                });
-            }
-            let conv = conv_step(net, id, &shapes, |floats| lives.add(floats, backward_at(id)));
-            steps[id] = Some(Step { node: id, inputs: node.inputs.clone(), keeps, backward, d_inputs, conv });
+        for id in (1..nodes).rev() {
+            steps[id] = builder.needed[id].then(|| builder.step(id));
         }
-
+        let Builder { shapes, lives, blobs, d_blobs, .. } = builder;
         let mut plan = Self { steps, shapes, blobs, d_blobs, slots: Vec::new() };
         plan.settle(&lives);
         Ok(plan)

@@ -101,6 +101,7 @@ fn png(picture: &Picture, bits: Bits, recipe: Option<&str>) -> Encoded {
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(if picture.alpha.is_some() { png::ColorType::Rgba } else { png::ColorType::Rgb });
     encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
+    encoder.set_compression(png_compression([width, height]));
     if let Some(recipe) = recipe {
         encoder.add_itxt_chunk(recipe::PNG_KEYWORD.to_owned(), recipe.to_owned())?;
     }
@@ -115,6 +116,16 @@ fn png(picture: &Picture, bits: Bits, recipe: Option<&str>) -> Encoded {
     writer.write_image_data(&data)?;
     writer.finish()?;
     Ok(bytes)
+}
+
+/// Small files for pictures of usual sizes; posters would wait for that longer than for a step of their dream.
+fn png_compression([width, height]: [u32; 2]) -> png::Compression {
+    const LARGE_PIXELS: u64 = 1 << 22;
+    if u64::from(width) * u64::from(height) < LARGE_PIXELS {
+        png::Compression::Balanced
+    } else {
+        png::Compression::Fast
+    }
 }
 
 fn jpeg(picture: &Picture, quality: u8, recipe: Option<&str>) -> Encoded {

@@ -42,6 +42,17 @@ fn lossless_formats_keep_every_bit() {
 }
 
 #[test]
+fn a_poster_that_is_packed_in_haste_keeps_every_bit() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (width, height) = (2100, 2000);
+    let rgb = (0..width * height * 3).map(|i| ((i * i) % 251) as f32).collect();
+    let picture = Picture::from_rgb(width, height, rgb);
+    let path = folder.path().join("a.png");
+    save(&path, &picture, &SaveOptions::new(OutputFormat::Png)).expect("writable");
+    assert!(read(&path).picture.rgb == picture.rgb);
+}
+
+#[test]
 fn values_are_rounded_to_nearest_and_cut() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let picture = Picture::from_rgb(2, 1, vec![-7.0, 0.4, 0.6, 254.49, 254.51, 400.0]);

@@ -13,8 +13,10 @@ use crate::nn::ops::conv::Conv2d;
 use crate::nn::ops::conv_transpose::ConvTranspose2d;
 use crate::nn::ops::dropout::Dropout;
 use crate::nn::ops::elementwise::Elementwise;
+use crate::nn::ops::linear::Linear;
 use crate::nn::ops::lrn::{Lrn, LrnRegion};
 use crate::nn::ops::pool::{AveragePool, Divisor, GlobalPool, GlobalPoolKind, MaxPool};
+use crate::nn::ops::reshape::Reshape;
 use crate::nn::ops::scale::Scale;
 use crate::nn::ops::window::{Padding, Window};
 use crate::nn::ops::{MapAxis, Op, Run};
@@ -160,6 +162,31 @@ fn an_inverted_residual_with_batch_norm() {
         check(graph.clone(), &[block, last], shape.clone());
         check(graph.clone(), &[stem], shape);
     }
+}
+
+#[test]
+fn fully_connected_layers_are_packed_with_what_follows_them() {
+    let mut net = Sketch::new();
+    let shrunk = net.conv(GraphBuilder::INPUT, [3, 5], 1, Window::square(5, 4));
+    let flat = net.add(Op::Reshape(Reshape::flatten()), &[shrunk]);
+    let linear = |net: &mut Sketch, input: NodeId, [ins, outs]: [usize; 2]| {
+        let scale = (3.0 / ins as f32).sqrt();
+        net.add_with(Op::Linear(Linear {}), &[input], &[(&[outs, ins], -scale, scale), (&[outs], -0.3, 0.3)])
+    };
+    let hidden = linear(&mut net, flat, [100, 37]);
+    let hidden = net.add(RELU, &[hidden]);
+    let dropped = net.add(Op::Dropout(Dropout { rate: 0.5 }), &[hidden]);
+    let beside = linear(&mut net, dropped, [37, 37]);
+    let sum = net.add(Op::Elementwise(Elementwise::Add), &[beside, hidden]);
+    let sum = net.add(RELU6, &[sum]);
+    let scores = linear(&mut net, sum, [37, 19]);
+    let graph = net.finish();
+    for batch in [1, 17] {
+        check(graph.clone(), &[scores], Shape::maps(batch, 3, 20, 22));
+    }
+    let frozen = FrozenNet::new(graph, &[scores]);
+    let packed = frozen.inner.units.units.iter().filter(|unit| matches!(unit.kind, UnitKind::Conv(_))).count();
+    assert_eq!(packed, 4, "a convolution and three fully connected layers");
 }
 
 #[test]

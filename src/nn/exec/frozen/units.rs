@@ -67,12 +67,7 @@ pub fn units(graph: &Graph, targets: &[NodeId], level: Level) -> Units {
     use rayon::prelude::*;
 
     let needed = graph.needed_for(targets);
-    let mut consumers: Vec<Vec<NodeId>> = vec![Vec::new(); graph.nodes().len()];
-    for (id, node) in graph.nodes().iter().enumerate().filter(|&(id, _)| needed[id]) {
-        for &input in &node.inputs {
-            consumers[input].push(id);
-        }
-    }
+    let consumers = consumers(graph, &needed);
     let mut value_of: HashMap<NodeId, NodeId> = HashMap::from([(0, 0)]);
     let mut taken = vec![false; graph.nodes().len()];
     let mut chains: Vec<(NodeId, Option<Chain>)> = Vec::new();
@@ -124,6 +119,17 @@ pub fn units(graph: &Graph, targets: &[NodeId], level: Level) -> Units {
         .collect();
     let value_of = value_of.keys().map(|&id| (id, value(id))).collect();
     Units { units, value_of }
+}
+
+/// The nodes that read each node, of those that are needed.
+fn consumers(graph: &Graph, needed: &[bool]) -> Vec<Vec<NodeId>> {
+    let mut consumers: Vec<Vec<NodeId>> = vec![Vec::new(); graph.nodes().len()];
+    for (id, node) in graph.nodes().iter().enumerate().filter(|&(id, _)| needed[id]) {
+        for &input in &node.inputs {
+            consumers[input].push(id);
+        }
+    }
+    consumers
 }
 
 /// Follows a convolution to the nodes that it can take in.

@@ -105,8 +105,10 @@ impl Pass<'_> {
             for (index, pixels) in scratch.pixels.chunks(tile_rows).enumerate() {
                 let sources = scratch.sources[index * taps * tile_rows..][..taps * tile_rows].as_ptr();
                 let first = index * tile_rows;
-                let adds = scratch.adds.get(first).map_or(std::ptr::null(), std::ptr::from_ref);
-                let ahead = Ahead { targets: &raw const scratch.targets[first], adds, column: panel.column };
+                let targets = scratch.targets[first..].as_ptr();
+                let adds = scratch.adds.get(first..).filter(|adds| !adds.is_empty());
+                let adds = adds.map_or(std::ptr::null(), <[_]>::as_ptr);
+                let ahead = Ahead { targets, adds, column: panel.column };
                 let (weights, columns) = (weights.as_ptr(), panel.width());
                 let tile = Tile { sources, taps, depth, weights, columns, sums: sums.as_mut_ptr(), ahead };
                 // SAFETY: the sources are `taps · rows` valid pointers to `depth` floats; panel and sums have the

@@ -1,10 +1,10 @@
 //! A matrix product whose left side lies in blocks of 16 columns of the rows of one register tile, so that these are found
 //! from one pointer by constant offsets.
 
-use super::tile::ROWS_AHEAD;
+use super::tile::weight_row;
 #[cfg(target_arch = "x86_64")]
 use crate::base::simd::{Avx2Lanes, Avx512Lanes};
-use crate::base::simd::{LANES, Lanes, Level, PortableLanes, prefetch, prefetch_early};
+use crate::base::simd::{LANES, Lanes, Level, PortableLanes, prefetch_early};
 
 /// sums = source · weights, all rows.
 pub struct BlockProduct {
@@ -104,11 +104,7 @@ unsafe fn add_outer<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     sums: &mut [[L; VECTORS]; ROWS],
 ) {
     unsafe {
-        let mut columns = [L::splat(0.0); VECTORS];
-        for v in 0..VECTORS {
-            columns[v] = L::load(weights.add(v * LANES));
-            prefetch(weights.wrapping_add((ROWS_AHEAD * VECTORS + v) * LANES));
-        }
+        let columns = weight_row::<L, VECTORS>(weights);
         for row in 0..ROWS {
             let x = L::splat(*source.add(row * LANES));
             for v in 0..VECTORS {

@@ -96,8 +96,21 @@ pub fn tile_fn(level: Level) -> TileFn {
     }
 }
 
-/// Rows of the weights between the one that is used and the one that is fetched, from the second-level cache mostly.
-pub(super) const ROWS_AHEAD: usize = 8;
+/// A row of a panel of weights. Rows that come soon are fetched, from the second-level cache mostly.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // Constant bounds keep the row in registers.
+pub(super) unsafe fn weight_row<L: Lanes, const VECTORS: usize>(weights: *const f32) -> [L; VECTORS] {
+    /// Rows between the one that is used and the one that is fetched.
+    const ROWS_AHEAD: usize = 8;
+    unsafe {
+        let mut row = [L::splat(0.0); VECTORS];
+        for v in 0..VECTORS {
+            row[v] = L::load(weights.add(v * LANES));
+            prefetch(weights.wrapping_add((ROWS_AHEAD * VECTORS + v) * LANES));
+        }
+        row
+    }
+}
 
 /// Adds one channel of every row times one row of the weights.
 #[inline(always)]
@@ -109,11 +122,7 @@ unsafe fn add_outer<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     sums: &mut [[L; VECTORS]; ROWS],
 ) {
     unsafe {
-        let mut columns = [L::splat(0.0); VECTORS];
-        for v in 0..VECTORS {
-            columns[v] = L::load(weights.add(v * LANES));
-            prefetch(weights.wrapping_add((ROWS_AHEAD * VECTORS + v) * LANES));
-        }
+        let columns = weight_row::<L, VECTORS>(weights);
         for row in 0..ROWS {
             let x = L::splat(*sources[row].add(channel));
             for v in 0..VECTORS {
